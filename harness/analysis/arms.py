@@ -1,0 +1,54 @@
+"""Arms: the cells that one row of a report summarises, and what became of those that gave no number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from harness.analysis.order import check_regimes, require
+
+TRAINING_ARM = ["task", "model", "regime"]
+GENERATION_ARM = [*TRAINING_ARM, "top_k", "temperature"]
+FAILED = ("diverged", "error")
+UNFINISHED = ("missing", "skipped")
+
+CELLS = [
+    "uid",
+    "kind",
+    "task",
+    "model",
+    "regime",
+    "training_replicate",
+    "top_k",
+    "temperature",
+    "inference_replicate",
+    "status",
+    "reason",
+]
+
+
+def cells_of(cells: pd.DataFrame, kind: str, regimes: Sequence[str]) -> pd.DataFrame:
+    """The cells of one kind, without identical-seed repeats where the table has that column.
+
+    Raises:
+        ValueError: a column is missing, or a regime is not in the grid.
+    """
+    require(cells, "cells", CELLS)
+    chosen = cells[cells["kind"] == kind]
+    if "repeat" in chosen.columns:
+        chosen = chosen[chosen["repeat"].fillna(0) == 0]
+    check_regimes(chosen, "cells", regimes)
+    return chosen
+
+
+def fates(cells: pd.DataFrame, arm: Sequence[str]) -> pd.DataFrame:
+    """One row per arm with the numbers of its cells: `failed` (diverged + error), `diverged`, `missing`.
+
+    `missing` counts what was never run or was skipped, so that a report on half a grid says that it is one.
+    """
+    counted = cells[list(arm)].copy()
+    counted["failed"] = cells["status"].isin(FAILED).astype(int)
+    counted["diverged"] = (cells["status"] == "diverged").astype(int)
+    counted["missing"] = cells["status"].isin(UNFINISHED).astype(int)
+    return counted.groupby(list(arm), dropna=False, sort=True, as_index=False).sum()

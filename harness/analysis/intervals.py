@@ -1,0 +1,60 @@
+"""Means with intervals.
+
+Sums go through `math.fsum` and `statistics`, which round once: the same numbers in any order and on any machine.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over n values, their standard deviation (n - 1) and a confidence interval of the mean; NaN: unknown."""
+
+    n: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+
+def t_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
+    """Mean and Student's t interval of independent values (Student 1908, Biometrika 6:1).
+
+    It assumes roughly normal values. With one value the spread is unknown: sd and bounds are NaN, never 0.
+
+    Args:
+        values: one number per independent unit (here: per training replicate), in the metric's own unit.
+        confidence: coverage, strictly between 0 and 1.
+
+    Raises:
+        ValueError: a value is NaN or infinite, or the confidence is outside (0, 1).
+    """
+    numbers = [float(value) for value in values]
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence {confidence} must lie between 0 and 1")
+    if any(not math.isfinite(number) for number in numbers):
+        raise ValueError(f"an interval needs finite values, got {numbers}")
+    n = len(numbers)
+    if n < 2:
+        return Interval(n, numbers[0] if n else math.nan, math.nan, math.nan, math.nan)
+    mean, sd = statistics.fmean(numbers), statistics.stdev(numbers)
+    half = _t_quantile(0.5 + confidence / 2.0, n - 1) * sd / math.sqrt(n)
+    return Interval(n, mean, sd, mean - half, mean + half)
+
+
+def correlation(left: list[float], right: list[float]) -> float:
+    """Pearson's correlation of pairs; NaN with fewer than 3 pairs or where one side does not vary."""
+    if len(left) < 3 or len(set(left)) < 2 or len(set(right)) < 2:
+        return math.nan
+    return statistics.correlation(left, right)
+
+
+def _t_quantile(probability: float, df: int) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf(probability, df))

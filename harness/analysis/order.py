@@ -1,0 +1,58 @@
+"""The order of rows in every table, and the checks that every table passes before it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+KINDS = ("base", "selection", "training", "generation")
+SPLITS = ("train", "validation", "test")
+
+
+def require(frame: pd.DataFrame, name: str, columns: Iterable[str]) -> None:
+    """Refuses a table that lacks a column.
+
+    Raises:
+        ValueError: naming the table and the columns.
+    """
+    lacking = [column for column in columns if column not in frame.columns]
+    if lacking:
+        raise ValueError(f"table '{name}' lacks column {', '.join(lacking)}")
+
+
+def check_regimes(frame: pd.DataFrame, name: str, regimes: Sequence[str]) -> None:
+    """Refuses a regime that the grid does not name: its rows would have no place in the order.
+
+    Raises:
+        ValueError: naming the table and the regimes.
+    """
+    strange = sorted(set(frame["regime"].dropna().astype(str)) - set(regimes))
+    if strange:
+        raise ValueError(f"table '{name}' has regime {', '.join(strange)}, which the grid does not name")
+
+
+def top_k_rank(label: object) -> float:
+    """Numeric order of top-k labels: "1" before "5" before "40", `all` after every number, NA (-1) before."""
+    if label is None or label is pd.NA or label != label:
+        return -1.0
+    return float("inf") if label == "all" else float(str(label))
+
+
+def ordered(frame: pd.DataFrame, by: Sequence[str], regimes: Sequence[str]) -> pd.DataFrame:
+    """The rows sorted by `by`: regimes as in the grid, top-k as numbers, `loss` first, other names alphabetically."""
+    keys = pd.DataFrame({column: [_rank(column, value, regimes) for value in frame[column]] for column in by})
+    return frame.iloc[keys.sort_values(list(by), kind="stable").index.to_list()].reset_index(drop=True)
+
+
+def _rank(column: str, value: Any, regimes: Sequence[str]) -> Any:
+    if column == "top_k":
+        return top_k_rank(value)
+    if pd.isna(value):
+        return "" if column not in ("temperature", "training_replicate", "inference_replicate") else -1
+    fixed: dict[str, Sequence[str]] = {"regime": regimes, "kind": KINDS, "split": SPLITS, "metric": ("loss",)}
+    if column not in fixed:
+        return value
+    names = list(fixed[column])
+    return f"{names.index(value):04d}" if value in names else f"~{value}"

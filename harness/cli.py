@@ -1,0 +1,227 @@
+"""The only door. One plain function per command; nothing heavy is imported until a command needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.spec.expand import Expansion
+    from harness.store import Store
+
+app = typer.Typer(
+    name="twodice",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Which die made this number? Separates training-time from inference-time randomness.",
+)
+
+GridName = Annotated[str, typer.Argument(metavar="GRID", help="name of a shipped grid, or a YAML file")]
+DataFolder = Annotated[Path | None, typer.Option("--data", help="folder of real data sets (or TWODICE_DATA)")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="change a key of the grid: training.epochs=1")]
+
+
+def main() -> None:
+    """Entry point: a mistake in the input is one line and exit code 2, never a traceback."""
+    from harness.errors import CellError, UserError
+
+    try:
+        app()
+    except (UserError, CellError) as error:
+        print(f"twodice: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def plan(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> None:
+    """Print the cells of GRID: what is done, what is missing and why."""
+    from harness.spec.plan import summary
+
+    expansion, store = _expand(grid, data, set_)
+    console = _console()
+    for part in summary(expansion, store):
+        console.print(part)
+
+
+@app.command()
+def run(
+    grid: GridName,
+    data: DataFolder = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="worker processes, one thread each")] = 0,
+    only: Annotated[list[str] | None, typer.Option("--only", help="task=, model= or regime=PATTERN")] = None,
+    set_: Overrides = None,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="stop at the first failed cell")] = False,
+) -> None:
+    """Run what is missing of GRID, then write its tables, report and tracking."""
+    from harness.executors.progress import Progress
+    from harness.executors.run import Runner
+    from harness.spec.grid import load_grid
+    from harness.store import home
+
+    console = _console()
+    loaded = load_grid(grid, set_)
+    with Progress(console) as progress:
+        runner = Runner(
+            loaded,
+            home(),
+            _data(data),
+            jobs or os.cpu_count() or 1,
+            only or (),
+            fail_fast,
+            progress.listen,
+            progress.started,
+            lambda line: console.print(line, markup=False, highlight=False),
+        )
+        try:
+            outcome = runner.run()
+        except KeyboardInterrupt:
+            print("\nstopped; finished cells are kept, `twodice run` goes on from here", file=sys.stderr)
+            raise typer.Exit(130) from None
+    _show_report(console, outcome.tables, loaded)
+    paths = {
+        "report": runner.report_folder,
+        "tables": runner.folder / "tables",
+        "MLflow": f"{runner.results / 'mlflow.db'} (twodice ui)",
+    }
+    for name, path in paths.items():
+        print(f"{name}: {path}")
+    print("cells: " + ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items())))
+    if outcome.tracking:
+        print("tracking is incomplete; the store is complete", file=sys.stderr)
+    for name, reason in outcome.failed:
+        print(f"failed: {name}: {reason}", file=sys.stderr)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> None:
+    """Print how many cells of GRID have which status, and why some failed."""
+    from harness.executors.run import describe
+    from harness.store.tables import cell_state, count_by_status
+
+    expansion, store = _expand(grid, data, set_)
+    cells = (*expansion.bases, *expansion.selection, *expansion.training, *expansion.generation)
+    states = [(cell, *cell_state(cell, store)) for cell in cells]
+    for kind in dict.fromkeys(cell.kind for cell, _, _ in states):
+        counts = count_by_status(state for cell, state, _ in states if cell.kind == kind)
+        print(f"{kind}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    for cell, state, reason in states:
+        if state in ("error", "diverged"):
+            print(f"{state}: {describe(cell)} ({cell.uid}): {reason}")
+
+
+@app.command()
+def report(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> None:
+    """Write the report of GRID from what is stored, and print its main tables."""
+    from harness.reporting.report import write_report
+    from harness.spec.grid import load_grid
+    from harness.store import home
+    from harness.store.tables import build_tables, write_tables
+
+    expansion, store = _expand(grid, data, set_)
+    tables = build_tables(expansion, store)
+    write_tables(tables, store.root / expansion.grid.name / "tables")
+    out = home() / "reports" / expansion.grid.name
+    regimes = list(expansion.grid.regimes)
+    reference, notes = expansion.grid.reference_regime, expansion.notes
+    files = write_report(tables, out, name=expansion.grid.name, reference=reference, regimes=regimes, notes=notes)
+    _show_report(_console(), tables, load_grid(grid, set_))
+    for file in files:
+        print(file)
+
+
+@app.command()
+def show(cell: Annotated[str, typer.Argument(metavar="CELL", help="a cell's uid, or its first digits")]) -> None:
+    """Print everything about one cell: status, identity, environment, metrics, files."""
+    from harness.store import Store, home
+    from harness.store.show import lines
+
+    for line in lines(Store(home() / "results"), cell):
+        print(line)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="tasks|regimes|schedules|models|metrics|grids")],
+) -> None:
+    """List what a grid file may name."""
+    from harness.errors import UserError, nearest
+    from harness.spec.catalogue import CATALOGUE
+
+    if what not in CATALOGUE:
+        raise UserError(f"list: unknown '{what}'{nearest(what, list(CATALOGUE))}")
+    from rich.table import Table
+    from rich.text import Text
+
+    heads, rows = CATALOGUE[what]()
+    table = Table(*heads, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(value) for value in row))
+    _console().print(table)
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="port on this machine")] = 5000) -> None:
+    """Open the MLflow UI on the local store, for this machine only (127.0.0.1)."""
+    from harness.errors import UserError
+    from harness.store import home
+    from harness.tracking.mirror import local_uri
+    from harness.tracking.server import serve
+
+    results = home() / "results"
+    if not (results / "mlflow.db").is_file():
+        raise UserError(f"{results / 'mlflow.db'} does not exist yet: `twodice run GRID` makes it")
+    raise typer.Exit(serve(local_uri(results), port))
+
+
+def _expand(grid: str, data: Path | None, overrides: list[str] | None) -> tuple[Expansion, Store]:
+    from harness.spec.expand import expand
+    from harness.spec.grid import load_grid
+    from harness.store import Store, home
+
+    store = Store(home() / "results")
+    return expand(load_grid(grid, overrides), store, _data(data)), store
+
+
+def _data(given: Path | None) -> Path | None:
+    """The data folder of --data or TWODICE_DATA; a grid's model paths may name it as ${TWODICE_DATA}."""
+    from harness.errors import UserError
+
+    text = str(given) if given is not None else os.environ.get("TWODICE_DATA")
+    if not text:
+        return None
+    folder = Path(text).resolve()
+    if not folder.is_dir():
+        raise UserError(f"data folder {folder} does not exist (--data or TWODICE_DATA)")
+    os.environ["TWODICE_DATA"] = str(folder)
+    return folder
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
+def _show_report(console: Console, tables: dict[str, Any], grid: Any) -> None:
+    from harness.reporting.tables import report_tables
+    from harness.reporting.terminal import print_tables
+
+    built = report_tables(tables, reference=grid.reference_regime, regimes=list(grid.regimes))
+    print_tables(built, console)
+
+
+COMMANDS: tuple[Callable[..., None], ...] = (plan, run, status, report, show, list_, ui)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What planning and training both need of a problem: its data and its tokenizer, each made once."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from harness.data.task import TaskData, load_task
+from harness.identity import uid
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from harness.spec.models import Model
+
+TOKENIZER_VERSION = 1
+
+
+@lru_cache(maxsize=8)
+def _task_data(name: str, options: str, data: Path | None) -> tuple[TaskData, str]:
+    loaded = load_task(name, json.loads(options), data)
+    return loaded, loaded.fingerprint()
+
+
+def task_data(name: str, options: dict[str, Any], data: Path | None) -> tuple[TaskData, str]:
+    """A task's data and its fingerprint, read once per process.
+
+    Raises:
+        UserError: see `load_task`.
+    """
+    return _task_data(name, json.dumps(options, sort_keys=True), data)
+
+
+def corpus(data: TaskData) -> list[str]:
+    """The training texts: what tokenizers and scratch bases are made from. Never another split."""
+    train: pd.DataFrame = data.splits["train"]
+    columns = ("source", "target") if data.kind == "conditional" else ("text", "text_pair")
+    return [text for column in columns if column in train for text in train[column].tolist()]
+
+
+def tokenizer_for(model: Model, data: TaskData, fingerprint: str, cache: Path) -> Tokenizer:
+    """The model's own tokenizer, or one trained on the task's corpus and cached by content.
+
+    Args:
+        model: a resolved model.
+        data, fingerprint: the task's data.
+        cache: folder for trained tokenizers.
+    """
+    from tokenizers import Tokenizer
+
+    from harness.data.tokenizer import load_tokenizer, train_tokenizer
+
+    if model.folder is not None:
+        return load_tokenizer(model.folder)
+    recipe = {
+        "version": TOKENIZER_VERSION,
+        "library": metadata.version("tokenizers"),
+        "kind": model.tokenizer,
+        "family": model.family,
+        "vocabulary": model.vocabulary,
+        "data": fingerprint,
+    }
+    path = cache / f"{uid(recipe)}.json"
+    if path.is_file():
+        return Tokenizer.from_file(str(path))
+    kind = "char" if model.tokenizer == "char" else "bpe"
+    tokenizer = train_tokenizer(kind, corpus(data), model.vocabulary, model.family)
+    cache.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}")
+    tokenizer.save(str(temporary))
+    os.replace(temporary, path)
+    return tokenizer

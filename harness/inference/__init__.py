@@ -1,0 +1,1 @@
+"""The inference die: keyed top-k sampling, one generation pass per checkpoint, and text metrics."""

@@ -1,0 +1,150 @@
+"""The report's tables and their three forms: CSV with every digit, Markdown and LaTeX rounded to the uncertainty."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from harness.analysis.cells import cells_table
+from harness.analysis.generalization import generalization
+from harness.analysis.generation import METRICS, generation
+from harness.reporting.numbers import fixed, interval, rounded, two_digits, with_interval
+
+# Columns of the readable forms that hold names or free text; everything else is a number that was formatted here.
+TEXT = ["task", "model", "regime", "split", "metric", "top_k", "temperature", "unit", "note"]
+TEXT += ["cell", "status", "reason", "uid", "kind"]
+_LONG = 60
+
+_MARKDOWN = {character: "\\" + character for character in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+_LATEX = {character: "\\" + character for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+}
+
+
+def report_tables(
+    tables: Mapping[str, pd.DataFrame], *, reference: str, regimes: Sequence[str]
+) -> dict[str, pd.DataFrame]:
+    """The tables `generalization`, `generation` and `cells` of a report, unrounded.
+
+    Args:
+        tables: the store's tables `training`, `cells` and, where texts were generated, `generation_metrics`.
+        reference: the regime that the others are compared with.
+        regimes: the grid's regimes, in its order.
+
+    Raises:
+        ValueError: the tables contradict themselves; see harness.analysis.
+    """
+    training, cells = tables["training"], tables["cells"]
+    metrics = tables.get("generation_metrics")
+    if metrics is None or metrics.empty:
+        metrics = pd.DataFrame(columns=METRICS)
+    repeats = frozenset(training.loc[training["repeat"] != 0, "uid"])
+    return {
+        "generalization": generalization(training, cells, reference=reference, regimes=regimes),
+        "generation": generation(metrics, cells, regimes=regimes, repeats=repeats),
+        "cells": cells_table(cells, regimes),
+    }
+
+
+def readable(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """A report table as text: names, and numbers rounded to their uncertainty."""
+    shown = {"generalization": _generalization, "generation": _generation, "cells": _cells}[name](table)
+    return shown.map(lambda value: "" if pd.isna(value) else str(value))
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """Every column with every digit (the shortest form that reads back as the same float)."""
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def to_markdown(name: str, table: pd.DataFrame, title: str, footnotes: Sequence[str]) -> str:
+    """A GitHub table below a title, with footnotes as a list. Names are text, never markup."""
+    from tabulate import tabulate
+
+    shown = _escaped(readable(name, table), escape_markdown)
+    body = tabulate(shown.to_numpy().tolist(), headers=list(shown.columns), tablefmt="github", disable_numparse=True)
+    notes = "".join(f"- {escape_markdown(note)}\n" for note in footnotes)
+    return f"# {escape_markdown(title)}\n\n{body if len(shown) else 'No rows.'}\n\n{notes}"
+
+
+def to_latex(name: str, table: pd.DataFrame, title: str, footnotes: Sequence[str]) -> str:
+    """A booktabs table (longtable above 60 rows), to be read with `\\input`; title and footnotes are comments."""
+    shown = _escaped(readable(name, table), escape_latex)
+    for column in shown.columns.difference(TEXT):
+        shown[column] = shown[column].str.replace(r"(?<![\w.])-(?=\d)", "$-$", regex=True)
+    shown.columns = pd.Index([escape_latex(column) for column in shown.columns])
+    lines = [title, "Needs \\usepackage{booktabs,longtable}.", *footnotes]
+    comments = "".join(f"% {' '.join(line.split())}\n" for line in lines)
+    if shown.empty:
+        return comments + "% No rows.\n"
+    form = "".join("l" if column in TEXT else "r" for column in readable(name, table).columns)
+    return comments + shown.to_latex(index=False, escape=False, column_format=form, longtable=len(shown) > _LONG)
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    return "".join(_MARKDOWN.get(character, character) for character in " ".join(text.split()))
+
+
+def escape_latex(text: str) -> str:
+    """Text that LaTeX shows as it is, on one line."""
+    escaped = "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+    return re.sub(r"^\[", "{[}", escaped)
+
+
+def _escaped(shown: pd.DataFrame, escape: object) -> pd.DataFrame:
+    assert callable(escape)
+    columns = [column for column in shown.columns if column in TEXT]
+    return shown.assign(**{column: shown[column].map(escape) for column in columns})
+
+
+def _generalization(table: pd.DataFrame) -> pd.DataFrame:
+    rows = [
+        {
+            **{factor: row[factor] for factor in ("task", "model", "regime", "split", "metric")},
+            "n": row["n"],
+            "mean": rounded(row["mean"], row["ci_low"], row["ci_high"]),
+            "95 % CI": interval(row["ci_low"], row["ci_high"]),
+            "sd": two_digits(row["sd"]),
+            "gap to train": with_interval(row["gap"], row["gap_low"], row["gap_high"]),
+            "difference": with_interval(row["difference"], row["difference_low"], row["difference_high"]),
+            "pairs": row["n_pairs"],
+            "r": fixed(row["pair_correlation"], 2),
+            "failed": row["failed"],
+            "missing": row["missing"],
+        }
+        for row in table.to_dict("records")
+    ]
+    return pd.DataFrame(rows)
+
+
+def _generation(table: pd.DataFrame) -> pd.DataFrame:
+    rows = [
+        {
+            **{factor: row[factor] for factor in ("task", "model", "regime", "top_k", "temperature", "metric", "unit")},
+            "n training": row["n_training"],
+            "n inference": row["n_inference"],
+            "n prompts": row["n_prompts"],
+            "mean": rounded(row["mean"], row["ci_low"], row["ci_high"]),
+            "95 % CI": interval(row["ci_low"], row["ci_high"]),
+            "sd": two_digits(row["sd"]),
+            "undefined": row["undefined"],
+            "failed": row["failed"],
+            "missing": row["missing"],
+            "note": row["note"],
+        }
+        for row in table.to_dict("records")
+    ]
+    return pd.DataFrame(rows)
+
+
+def _cells(table: pd.DataFrame) -> pd.DataFrame:
+    return table[["cell", "kind", "status", "reason", "uid"]]

@@ -1,0 +1,215 @@
+"""The three kinds of cell, each with its identity: a scratch base, a training cell, a generation cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from harness.data.task import Kind
+from harness.identity import STAGE_VERSIONS, Identity, uid
+from harness.inference.request import SAMPLER_VERSION, Setting
+from harness.randomness import Streams
+from harness.regimes.regime import Regime
+from harness.spec.grid import Decoding, Training
+from harness.spec.models import Model
+
+# How every scratch base is trained; part of its identity through `training`.
+PRETRAINING = Training(learning_rate=[1e-3], batch_size=32, warmup=0.1, clip=1.0, weight_decay=0.01, select="last")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A task with a model: what all cells of one (task, model) share.
+
+    Attributes:
+        task, options, data: how to read the task again, in a worker.
+        kind, fingerprint: of the task's data.
+        vocabulary: number of token ids the model knows.
+        seed: the study seed.
+        device, precision: resolved, not `auto`.
+    """
+
+    task: str
+    options: Mapping[str, Any]
+    data: Path | None
+    kind: Kind
+    fingerprint: str
+    metrics: tuple[str, ...]
+    model: Model
+    vocabulary: int
+    seed: int
+    device: str
+    precision: str
+    max_length: int
+
+    @property
+    def shared_identity(self) -> Identity:
+        """The part of every identity that the problem decides."""
+        return {
+            "seed": self.seed,
+            "task": {"name": self.task, "kind": self.kind, "data": self.fingerprint},
+            "model": self.model.describe(),
+            "max_length": self.max_length,
+            "device": self.device,
+            "precision": self.precision,
+        }
+
+    @property
+    def base(self) -> BaseCell | None:
+        """The pretrained base of a scratch preset; None where weights are loaded or training starts from nothing."""
+        shape = self.model.shape
+        return BaseCell(self, shape.pretrain_steps) if shape is not None and shape.pretrain_steps > 0 else None
+
+
+@dataclass(frozen=True)
+class BaseCell:
+    """A scratch model pretrained on the task's training texts (masked for BERT, causal for GPT-2), without dropout."""
+
+    problem: Problem
+    steps: int
+    level: int = 0
+    kind: str = field(default="base", init=False)
+
+    @property
+    def training(self) -> Training:
+        """Its optimiser settings."""
+        return PRETRAINING.model_copy(update={"steps": self.steps, "max_length": self.problem.max_length})
+
+    @property
+    def streams(self) -> Streams:
+        """Its random streams: a study of their own."""
+        return Streams(self.problem.seed).pretraining(self.level)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Everything that can change its weights."""
+        return {
+            "kind": self.kind,
+            "version": STAGE_VERSIONS["base"],
+            **self.problem.shared_identity,
+            "objective": "masked" if self.problem.model.family == "bert" else "causal",
+            "training": self.training.model_dump(mode="json"),
+            "pretrain": self.level,
+        }
+
+    @cached_property
+    def uid(self) -> str:
+        """Content address."""
+        return uid(self.identity)
+
+
+@dataclass(frozen=True)
+class TrainingCell:
+    """Task x model x regime x optimiser settings x levels of the training roles.
+
+    `replicate` and `declared` (levels as the design declares them) name the cell in a grid's tables; the identity has
+    the levels that matter: a role that decides nothing is at level 0 there, so that equal cells run once.
+    """
+
+    problem: Problem
+    regime: Regime
+    training: Training
+    learning_rate: float
+    replicate: int
+    declared: Mapping[str, int]
+    repeat: int = 0
+    selection: bool = False
+    kind: str = field(default="training", init=False)
+
+    @cached_property
+    def levels(self) -> dict[str, int]:
+        """Levels of the roles that decide something in this cell, 0 for the others."""
+        idle = {"corrupt"}
+        if self.regime.zero:
+            idle.add("mask")
+        if self.training.sample == "all":
+            idle.add("sample")
+        return {role: 0 if role in idle else level for role, level in self.declared.items()}
+
+    @property
+    def streams(self) -> Streams:
+        """Its random streams."""
+        return Streams(self.problem.seed, self.levels)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Everything that can change its numbers."""
+        base = self.problem.base
+        training = self.training.model_dump(mode="json", exclude={"learning_rate", "precision", "max_length"})
+        return {
+            "kind": self.kind,
+            "version": STAGE_VERSIONS["training"],
+            **self.problem.shared_identity,
+            "base": base.uid if base else None,
+            "regime": self.regime.describe(),
+            "training": {**training, "learning_rate": self.learning_rate},
+            "levels": self.levels,
+            "repeat": self.repeat,
+        }
+
+    @cached_property
+    def uid(self) -> str:
+        """Content address."""
+        return uid(self.identity)
+
+    @property
+    def factors(self) -> dict[str, Any]:
+        """The columns that name this cell in tables."""
+        return {
+            "task": self.problem.task,
+            "model": self.problem.model.name,
+            "regime": self.regime.name,
+            "learning_rate": self.learning_rate,
+            "training_replicate": self.replicate,
+            **{role: self.declared[role] for role in ("init", "sample", "order", "mask")},
+            "repeat": self.repeat,
+        }
+
+
+@dataclass(frozen=True)
+class GenerationCell:
+    """One training cell's checkpoint x a decoding setting x an inference replicate."""
+
+    parent: TrainingCell
+    setting: Setting
+    level: int
+    decoding: Decoding
+    kind: str = field(default="generation", init=False)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Everything that can change its texts. The batch rows of generation are not in it: they cannot."""
+        return {
+            "kind": self.kind,
+            "version": STAGE_VERSIONS["generation"],
+            "training": self.parent.uid,
+            "sampler": SAMPLER_VERSION,
+            "filters": "temperature, top-k",
+            "setting": {"top_k": self.setting.label, "temperature": self.setting.temperature},
+            "decode": self.level,
+            "prompts": {"split": "test", "count": self.decoding.prompts, "tokens": self.decoding.prompt_tokens},
+            "max_new_tokens": self.decoding.max_new_tokens,
+        }
+
+    @cached_property
+    def uid(self) -> str:
+        """Content address."""
+        return uid(self.identity)
+
+    @property
+    def factors(self) -> dict[str, Any]:
+        """The columns that name this cell in tables."""
+        parent = self.parent.factors
+        return {
+            "training_uid": self.parent.uid,
+            **{key: parent[key] for key in ("task", "model", "regime", "training_replicate")},
+            "top_k": self.setting.label,
+            "temperature": self.setting.temperature,
+            "inference_replicate": self.level,
+        }
+
+
+Cell = BaseCell | TrainingCell | GenerationCell

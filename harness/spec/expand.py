@@ -1,0 +1,243 @@
+"""From a grid to its cells. Everything that can be refused before training is refused here."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.data.assets import task_data, tokenizer_for
+from harness.data.task import TaskData
+from harness.errors import UserError, nearest
+from harness.identity import device_type
+from harness.inference.request import Setting
+from harness.randomness import TRAINING_ROLES
+from harness.regimes.regime import SITES, Regime
+from harness.spec.cells import BaseCell, GenerationCell, Problem, TrainingCell
+from harness.spec.grid import Grid, Training, entry_name, entry_options
+from harness.spec.models import Model, resolve_model
+
+if TYPE_CHECKING:
+    from harness.store import Record, Store
+
+# Levels of the replicates that choose a learning rate: far from the reported ones, which count from 0.
+SELECTION_LEVEL = 1_000_000
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A combination that has no cell, and why."""
+
+    task: str
+    model: str
+    regime: str
+    reason: str
+
+
+@dataclass
+class Expansion:
+    """All cells of a grid, as far as they are known.
+
+    Attributes:
+        bases, selection, training, generation: cells in the order of the grid; equal bases stand once.
+        skipped: combinations without a cell.
+        pending: arms whose learning rate is not selected yet, so that their cells cannot be named.
+        notes: what a reader must know, for example about a task's splits.
+    """
+
+    grid: Grid
+    problems: list[Problem] = field(default_factory=list)
+    bases: list[BaseCell] = field(default_factory=list)
+    selection: list[TrainingCell] = field(default_factory=list)
+    training: list[TrainingCell] = field(default_factory=list)
+    generation: list[GenerationCell] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    pending: list[tuple[Problem, Regime]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def expand(grid: Grid, store: Store, data: Path | None) -> Expansion:
+    """Expands a grid; reads its data and, for selected learning rates, the store.
+
+    Raises:
+        UserError: whatever is wrong with the grid, its tasks, its models or its data, in one line.
+    """
+    expansion = Expansion(grid)
+    where = f"grid {grid.name}"
+    models = [resolve_model(entry_name(entry), entry_options(entry), where) for entry in grid.models]
+    _check_labels([model.name for model in models], where)
+    for entry in grid.tasks:
+        task, options = entry_name(entry), entry_options(entry)
+        loaded, fingerprint = task_data(task, options, data)
+        if loaded.note:
+            expansion.notes.append(f"{task}: {loaded.note}")
+        training = grid.training_for(task)
+        _check_select(training, loaded, f"{where}: task {task}")
+        for model in models:
+            if model.family == "bert" and loaded.kind != "classification":
+                reason = "a BERT model cannot generate: a language task needs a GPT-2 model"
+                expansion.skipped.append(Skipped(task, model.name, "", reason))
+                continue
+            problem = _problem(grid, task, options, data, loaded, fingerprint, model, training, store)
+            _add_problem(expansion, problem, training, store)
+    if not expansion.training and not expansion.pending:
+        reasons = {skip.reason for skip in expansion.skipped}
+        raise UserError(f"{where}: no cells: {'; '.join(sorted(reasons)) or 'every axis is empty'}")
+    return expansion
+
+
+def _problem(
+    grid: Grid,
+    task: str,
+    options: dict[str, Any],
+    data: Path | None,
+    loaded: TaskData,
+    fingerprint: str,
+    model: Model,
+    training: Training,
+    store: Store,
+) -> Problem:
+    where = f"grid {grid.name}: {task} x {model.name}"
+    # A language model's block of n tokens predicts n: it reads n positions and is asked for the token after each.
+    if training.max_length > model.positions:
+        raise UserError(f"{where}: training.max_length {training.max_length} exceeds the {model.positions} positions")
+    decoding = grid.decoding
+    if decoding and loaded.kind == "language" and decoding.prompt_tokens + decoding.max_new_tokens > model.positions:
+        raise UserError(
+            f"{where}: decoding: {decoding.prompt_tokens} prompt tokens + {decoding.max_new_tokens} new tokens exceed "
+            f"the model's {model.positions} positions"
+        )
+    if training.sample != "all" and loaded.kind == "language":
+        raise UserError(f"{where}: training.sample: a stream of text has no examples to draw (allowed: all)")
+    tokenizer = tokenizer_for(model, loaded, fingerprint, store.root / "cache" / "tokenizers")
+    device = device_type(grid.device)
+    precision = ("bf16-mixed" if device == "cuda" else "32-true") if training.precision == "auto" else training.precision
+    return Problem(
+        task=task,
+        options=options,
+        data=data,
+        kind=loaded.kind,
+        fingerprint=fingerprint,
+        metrics=loaded.metrics,
+        model=model,
+        vocabulary=_vocabulary(model, tokenizer.get_vocab_size()),
+        seed=grid.seed,
+        device=device,
+        precision=precision,
+        max_length=training.max_length,
+    )
+
+
+def _add_problem(expansion: Expansion, problem: Problem, training: Training, store: Store) -> None:
+    grid = expansion.grid
+    expansion.problems.append(problem)
+    base = problem.base
+    if base and base.uid not in {known.uid for known in expansion.bases}:
+        expansion.bases.append(base)
+    for declared in grid.parsed_regimes.values():
+        # A language model has no classifier and so no head; `all` simply does not reach there.
+        regime = declared.for_sites(tuple(SITES) if problem.kind == "classification" else tuple(SITES)[:-1])
+        if regime.zero and not declared.zero:
+            reason = "this regime only names sites that a language model does not have"
+            expansion.skipped.append(Skipped(problem.task, problem.model.name, declared.name, reason))
+            continue
+        rate = _learning_rate(expansion, problem, regime, training, store)
+        if rate is not None:
+            _add_arm(expansion, problem, regime, training, rate)
+
+
+def _learning_rate(
+    expansion: Expansion, problem: Problem, regime: Regime, training: Training, store: Store
+) -> float | None:
+    """The arm's learning rate; None while its selection runs are missing, or when all diverged."""
+    rates = training.learning_rates
+    if len(rates) == 1:
+        return rates[0]
+    levels = range(SELECTION_LEVEL, SELECTION_LEVEL + expansion.grid.replicates.selection)
+    runs = {rate: [_cell(problem, regime, training, rate, level, selection=True) for level in levels] for rate in rates}
+    expansion.selection += [cell for cells in runs.values() for cell in cells]
+    scores = {rate: _score([store.record(cell.uid) for cell in cells]) for rate, cells in runs.items()}
+    known = {rate: score for rate, score in scores.items() if score is not None}
+    if len(known) < len(scores):
+        expansion.pending.append((problem, regime))
+        return None
+    best = max(known, key=lambda rate: known[rate])
+    if known[best] == -math.inf:
+        reason = "every learning rate of the list diverged"
+        expansion.skipped.append(Skipped(problem.task, problem.model.name, regime.name, reason))
+        return None
+    return best
+
+
+def _score(records: Iterable[Record | None]) -> float | None:
+    """Mean validation score, greater is better; None while a run is missing or failed; a diverged run loses."""
+    scores = []
+    for record in records:
+        if record is None or record.status == "error":
+            return None
+        scores.append(record.summary["selection_score"] if record.status == "done" else -math.inf)
+    return sum(scores) / len(scores)
+
+
+def _add_arm(expansion: Expansion, problem: Problem, regime: Regime, training: Training, rate: float) -> None:
+    replicates = expansion.grid.replicates
+    cells = [_cell(problem, regime, training, rate, level) for level in range(replicates.training.count)]
+    cells += [_cell(problem, regime, training, rate, 0, repeat=r) for r in range(1, replicates.repeats + 1)]
+    expansion.training += cells
+    if expansion.grid.decoding is None or problem.kind == "classification":
+        return
+    for cell in cells:
+        expansion.generation += generation_cells(cell, expansion.grid)
+
+
+def generation_cells(cell: TrainingCell, grid: Grid) -> list[GenerationCell]:
+    """Generation cells of one checkpoint: equal settings once, greedy at decode level 0 only."""
+    assert grid.decoding is not None
+    settings: dict[Setting, None] = {}
+    for setting in grid.decoding.settings:
+        settings[setting.canonical(cell.problem.vocabulary)] = None
+    return [
+        GenerationCell(cell, setting, level, grid.decoding)
+        for setting in settings
+        for level in range(1 if setting.greedy else grid.replicates.inference.count)
+    ]
+
+
+def _cell(
+    problem: Problem,
+    regime: Regime,
+    training: Training,
+    rate: float,
+    level: int,
+    *,
+    repeat: int = 0,
+    selection: bool = False,
+) -> TrainingCell:
+    declared = dict.fromkeys(TRAINING_ROLES, level)
+    return TrainingCell(problem, regime, training, rate, level, declared, repeat=repeat, selection=selection)
+
+
+def _check_select(training: Training, data: TaskData, where: str) -> None:
+    if training.select == "last":
+        return
+    metrics = ["loss", *(("perplexity",) if data.kind != "classification" else ()), *data.metrics]
+    metric = training.select.removeprefix("validation.")
+    if metric not in metrics:
+        raise UserError(f"{where}: training.select: no metric '{metric}'{nearest(metric, metrics)}")
+
+
+def _check_labels(names: list[str], where: str) -> None:
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UserError(f"{where}: models: two models would both be called '{twice[0]}' in tables")
+
+
+def _vocabulary(model: Model, tokens: int) -> int:
+    """Width of the model's logits."""
+    if model.folder is None:
+        return tokens
+    config = json.loads((model.folder / "config.json").read_text(encoding="utf-8"))
+    return int(config.get("vocab_size", tokens))

@@ -1,0 +1,345 @@
+"""The grid file: a strict schema. Unknown keys are refused with the nearest valid name."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from harness.errors import UserError, nearest
+from harness.inference.request import Setting
+from harness.regimes.regime import Regime, parse_regime
+
+
+class Strict(BaseModel):
+    """Base of every part of a grid: unknown keys and silent conversions are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+# YAML 1.1 reads 1e-4 (no point) as text; everyone means the number.
+_SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, str) and _SCIENTIFIC.fullmatch(value):
+        return float(value)
+    if isinstance(value, bool | str):
+        raise ValueError("must be a number")
+    return value
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _sample(value: Any) -> Any:
+    number = isinstance(value, float) and 0.0 < value < 1.0
+    if value in ("all", "bootstrap") or number:
+        return value
+    raise ValueError("must be 'all', 'bootstrap' or a fraction between 0 and 1")
+
+
+Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
+Whole = Annotated[int, BeforeValidator(_no_bool), Field(ge=0)]
+Fraction = Annotated[float, BeforeValidator(_no_bool), Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, BeforeValidator(_no_bool), Field(gt=0.0)]
+NonNegative = Annotated[float, BeforeValidator(_no_bool), Field(ge=0.0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}$")]
+
+
+class Training(Strict):
+    """How a training cell is optimised. All of it is part of the cell's identity."""
+
+    epochs: Positive | None = Field(default=None, description="passes over the training examples (3 where steps are not given)")
+    steps: Count | None = Field(default=None, description="optimiser steps (instead of epochs)")
+    batch_size: Count = Field(default=32, description="effective batch: examples per optimiser step")
+    micro_batch_size: Count | None = Field(default=None, description="examples per forward (accumulation); default all")
+    learning_rate: Annotated[list[Positive], BeforeValidator(_as_list), Field(min_length=1)] = Field(
+        default=[5e-5], description="peak rate; of a list each regime's is selected on the validation split"
+    )
+    decay: Literal["linear", "cosine", "none"] = Field(default="linear", description="after the warm-up")
+    final_learning_rate: NonNegative = Field(default=0.0, description="where the decay ends, as a fraction of the peak")
+    warmup: NonNegative = Field(default=0.1, description="fraction of the steps (below 1) or number of steps")
+    weight_decay: NonNegative = Field(default=0.01, description="on matrices; never on biases and norms")
+    betas: tuple[Fraction, Fraction] = Field(default=(0.9, 0.999), description="AdamW's moment decays")
+    eps: Positive = 1e-8
+    clip: NonNegative = Field(default=1.0, description="global gradient norm; 0 turns clipping off")
+    bucketing: bool = Field(default=True, description="batches of similar length (off: plain random batches)")
+    max_length: Count = Field(default=128, description="tokens per example; the block length of a language model")
+    evaluate_every: Positive | None = Field(
+        default=None, description="validation: fraction of the steps (below 1) or steps; default once an epoch"
+    )
+    select: str = Field(default="validation.loss", description="which checkpoint is kept: validation.METRIC or last")
+    early_stopping: Count | None = Field(default=None, description="stop after so many validations without a better one")
+    sample: Annotated[Any, BeforeValidator(_sample)] = Field(
+        default="all", description="what the `sample` role draws: nothing, a bootstrap, or a fraction of the examples"
+    )
+    evaluate_train: Count = Field(default=4096, description="at most so many training examples in the final evaluation")
+    precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
+        default="auto", description="auto: 32-true on CPU, bf16-mixed on GPU"
+    )
+    attention: Literal["sdpa", "eager"] = "sdpa"
+
+    @model_validator(mode="after")
+    def _length(self) -> Training:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("give epochs or steps, not both")
+        if self.micro_batch_size is not None and self.micro_batch_size > self.batch_size:
+            raise ValueError("micro_batch_size must not exceed batch_size")
+        if not (self.select == "last" or self.select.startswith("validation.")):
+            raise ValueError("select must be 'last' or 'validation.METRIC' (the other splits must not decide)")
+        if self.early_stopping is not None and self.select == "last":
+            raise ValueError("early_stopping needs a metric to watch: select 'validation.METRIC'")
+        return self
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]:
+        """The candidates, in the order of the file, each once."""
+        return tuple(dict.fromkeys(self.learning_rate))
+
+
+class TrainingReplicates(Strict):
+    """Training-time replicates. Joint: replicate r has every role at level r."""
+
+    count: Count = 3
+    design: Literal["joint"] = "joint"
+
+
+class InferenceReplicates(Strict):
+    """Levels of the decode role."""
+
+    count: Count = 3
+
+
+class Replicates(Strict):
+    """How often each die is rolled; `selection` replicates choose the learning rate and are never reported."""
+
+    training: TrainingReplicates = TrainingReplicates()
+    inference: InferenceReplicates = InferenceReplicates()
+    selection: Count = 1
+    repeats: Whole = Field(default=0, description="identical-seed repeats of the first replicate (noise floor)")
+
+
+def _top_k(value: Any) -> Any:
+    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError("must be a whole number from 1 or 'all'")
+
+
+class Decoding(Strict):
+    """The grid of decoding settings, for tasks that generate."""
+
+    top_k: Annotated[list[Annotated[Any, BeforeValidator(_top_k)]], Field(min_length=1)] = ["all"]
+    temperature: Annotated[list[Positive], Field(min_length=1)] = [1.0]
+    max_new_tokens: Count = 32
+    prompts: Count = Field(default=20, description="prompts of the test split")
+    prompt_tokens: Count = Field(default=16, description="length of a language model's prompts")
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """Every declared setting, in the order of the file."""
+        return tuple(
+            Setting(None if k == "all" else int(k), float(temperature))
+            for k in self.top_k
+            for temperature in self.temperature
+        )
+
+
+class ModelOptions(Strict):
+    """What a grid may say about one model beside its name."""
+
+    tokenizer: Literal["own", "bpe", "char"] | None = Field(default=None, description="default: own, or bpe for scratch")
+    vocabulary: Annotated[int, Field(ge=8)] = Field(default=1000, description="size of a trained BPE vocabulary")
+    layers: Count | None = None
+    width: Count | None = None
+    heads: Count | None = None
+    positions: Count | None = None
+    pretrain_steps: Whole | None = Field(default=None, description="scratch presets; 0: train from random weights")
+    trust_remote_code: Literal[False] = False
+
+
+def _entry(value: Any) -> Any:
+    options = next(iter(value.values())) if isinstance(value, dict) and len(value) == 1 else None
+    if isinstance(value, str) or (isinstance(value, dict) and len(value) == 1 and (options is None or isinstance(options, dict))):
+        return value
+    raise ValueError("must be a name or one `name: {options}`")
+
+
+class Grid(Strict):
+    """A grid file: the product of tasks, models, regimes, replicates and decoding settings."""
+
+    name: Name
+    seed: Whole = Field(description="the study seed")
+    description: str = ""
+    tasks: Annotated[list[Annotated[Any, BeforeValidator(_entry)]], Field(min_length=1)]
+    models: Annotated[list[Annotated[Any, BeforeValidator(_entry)]], Field(min_length=1)]
+    regimes: Annotated[dict[Name, Any], Field(min_length=1)]
+    reference: str | None = Field(default=None, description="the regime that others are compared with; default the first")
+    training: Training = Training()
+    by_task: dict[str, dict[str, Any]] = Field(default={}, description="overrides of `training`, by task")
+    replicates: Replicates = Replicates()
+    decoding: Decoding | None = None
+    keep: Literal["none", "best", "all"] = Field(default="best", description="which checkpoints stay on disk")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @field_validator("name")
+    @classmethod
+    def _reserved(cls, value: str) -> str:
+        if value in ("cells", "work", "mlartifacts") or value.startswith("."):
+            raise ValueError(f"'{value}' is a name that twodice uses itself")
+        return value
+
+    @cached_property
+    def parsed_regimes(self) -> dict[str, Regime]:
+        """Regimes by name, in the order of the file."""
+        return {name: parse_regime(name, raw, f"regimes.{name}") for name, raw in self.regimes.items()}
+
+    @property
+    def reference_regime(self) -> str:
+        """The regime that others are compared with."""
+        return self.reference or next(iter(self.regimes))
+
+    def training_for(self, task: str) -> Training:
+        """The training settings of one task: `training` with the task's overrides.
+
+        Giving steps in an override replaces epochs, and the other way round.
+        """
+        override = self.by_task.get(task, {})
+        base = self.training.model_dump(exclude_unset=True)
+        if "steps" in override or "epochs" in override:
+            base = {key: value for key, value in base.items() if key not in ("steps", "epochs")}
+        return Training.model_validate({**base, **override})
+
+def grid_folder() -> Path:
+    """The grid files that ship with twodice."""
+    return Path(__file__).resolve().parent.parent / "grids"
+
+
+def find_grid(name: str) -> Path:
+    """The file of a GRID argument: a path to a YAML file, or the name of a shipped grid.
+
+    Raises:
+        UserError: neither exists.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if not path.is_file():
+            raise UserError(f"grid file {path} does not exist")
+        return path
+    shipped = grid_folder() / f"{name}.yaml"
+    if Path(name).name != name or not shipped.is_file():
+        raise UserError(f"unknown grid '{name}'{nearest(name, sorted(p.stem for p in grid_folder().glob('*.yaml')))}")
+    return shipped
+
+
+def load_grid(name: str, overrides: list[str] | None = None) -> Grid:
+    """Reads and checks a grid.
+
+    Args:
+        name: a shipped grid's name or a path.
+        overrides: `key.sub=value` strings; values are YAML.
+
+    Raises:
+        UserError: one line naming file, key, value and what is allowed.
+    """
+    path = find_grid(name)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
+    except (yaml.YAMLError, OSError, RecursionError, ValueError) as error:
+        raise UserError(f"{path}: is not readable YAML: {' '.join(str(error).split())[:300]}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: a grid is a mapping with keys such as name, tasks, models, regimes")
+    for override in overrides or []:
+        _override(raw, override)
+    return parse_grid(raw, str(path))
+
+
+def parse_grid(raw: dict[Any, Any], where: str) -> Grid:
+    """Checks a grid given as a mapping.
+
+    Raises:
+        UserError: see `load_grid`.
+    """
+    try:
+        grid = Grid.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_first(error)}") from None
+    for task in grid.by_task:
+        try:
+            grid.training_for(task)
+        except ValidationError as error:
+            raise UserError(f"{where}: by_task.{task}.{_first(error, ('training',))}") from None
+    try:
+        names = list(grid.parsed_regimes)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    if grid.reference_regime not in names:
+        raise UserError(f"{where}: reference: unknown regime '{grid.reference}'{nearest(str(grid.reference), names)}")
+    tasks = [entry_name(entry) for entry in grid.tasks]
+    for task in grid.by_task:
+        if task not in tasks:
+            raise UserError(f"{where}: by_task.{task}: no such task in `tasks`{nearest(task, tasks)}")
+    for axis, entries in (("tasks", tasks), ("models", [entry_name(entry) for entry in grid.models])):
+        twice = [entry for entry in entries if entries.count(entry) > 1]
+        if twice:
+            raise UserError(f"{where}: {axis}: '{twice[0]}' is listed twice")
+    return grid
+
+
+def entry_name(entry: Any) -> str:
+    """The name of an entry of `tasks` or `models`, which is a name or `{name: options}`."""
+    return entry if isinstance(entry, str) else str(next(iter(entry)))
+
+
+def entry_options(entry: Any) -> dict[str, Any]:
+    """The options of an entry of `tasks` or `models`."""
+    return {} if isinstance(entry, str) else dict(next(iter(entry.values())) or {})
+
+
+def _override(raw: dict[Any, Any], text: str) -> None:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise UserError(f"--set {text!r}: write key=value, for example training.epochs=1")
+    *parents, last = key.split(".")
+    target = raw
+    for parent in parents:
+        target = target.setdefault(parent, {})
+        if not isinstance(target, dict):
+            raise UserError(f"--set {text!r}: '{parent}' is not a mapping in this grid")
+    try:
+        target[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UserError(f"--set {text!r}: the value is not readable YAML") from None
+
+
+def _first(error: ValidationError, parents: tuple[str, ...] = ()) -> str:
+    """The most telling error as one line: key, what is wrong, the nearest valid name, and the value."""
+    errors = error.errors()
+    unknown = [e for e in errors if e["type"] == "extra_forbidden"]
+    first = (unknown or errors)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "grid"
+    message = first["msg"].removeprefix("Value error, ")
+    if unknown:
+        return f"{where}: unknown key{nearest(str(first['loc'][-1]), _allowed((*parents, *first['loc'][:-1])))}"
+    value = "" if first["type"] == "missing" else f", is {str(first['input'])[:80]!r}"
+    return f"{where}: {message}{value}"
+
+
+def _allowed(path: tuple[int | str, ...]) -> list[str]:
+    """Valid keys at a place of the grid."""
+    parts: dict[str, type[BaseModel]] = {
+        "": Grid,
+        "training": Training,
+        "replicates": Replicates,
+        "replicates.training": TrainingReplicates,
+        "replicates.inference": InferenceReplicates,
+        "decoding": Decoding,
+    }
+    return sorted(parts.get(".".join(str(part) for part in path), Training).model_fields)

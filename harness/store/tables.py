@@ -1,0 +1,178 @@
+"""The tidy tables of a grid: a view on its cells, rebuilt from them each time."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.inference.metrics import Text, prompt_metrics
+from harness.spec.cells import Cell, GenerationCell, TrainingCell
+from harness.spec.expand import Expansion
+from harness.store.store import Record, Store
+
+# Columns that a repeated run may change; no report table has them, and comparisons leave them out.
+VOLATILE = ("seconds", "environment", "finished")
+TABLES = (
+    "cells", "training", "predictions", "generations", "generation_metrics", "rates", "history", "selection",
+)  # fmt: skip
+
+_TRAINING = ["uid", "task", "model", "regime", "learning_rate", "training_replicate", "init", "sample", "order", "mask",
+             "repeat"]  # fmt: skip
+_GENERATION = ["uid", "training_uid", "task", "model", "regime", "training_replicate", "top_k", "temperature",
+               "inference_replicate"]  # fmt: skip
+COLUMNS: dict[str, list[str]] = {
+    "cells": ["uid", "kind", "task", "model", "regime", "training_replicate", "top_k", "temperature",
+              "inference_replicate", "status", "reason", *VOLATILE],
+    "training": [*_TRAINING, "split", "metric", "value"],
+    "predictions": ["uid", "split", "example", "label", "prediction", "loss", "targets"],
+    "generations": [*_GENERATION, "prompt", "prompt_text", "text", "token_ids", "logprobs", "sampling_logprobs", "finished"],
+    "generation_metrics": [*_GENERATION, "unit", "prompt", "metric", "value"],
+    "rates": ["uid", "site", "step", "rate"],
+    "history": ["uid", "step", "metric", "value"],
+    "selection": [*_TRAINING, "split", "metric", "value"],
+}  # fmt: skip
+
+
+def build_tables(expansion: Expansion, store: Store) -> dict[str, pd.DataFrame]:
+    """All tables of a grid from what is stored; a cell that is not done has a row in `cells` only.
+
+    Raises:
+        CellError: a stored cell is damaged.
+    """
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
+    parts["cells"].append(_cells(expansion, store))
+    for training in (*expansion.training, *expansion.selection):
+        if _done(store.record(training.uid)):
+            _add_training(parts, training, store)
+    for generation in expansion.generation:
+        if _done(store.record(generation.uid)):
+            _add_generation(parts, generation, store)
+    tables = {name: _join(name, frames) for name, frames in parts.items()}
+    across = _across_replicates(tables["generations"])
+    tables["generation_metrics"] = _join("generation_metrics", [tables["generation_metrics"], across])
+    return tables
+
+
+def write_tables(tables: dict[str, pd.DataFrame], folder: Path) -> list[Path]:
+    """Writes the tables as Parquet, each whole or unchanged."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, table in tables.items():
+        temporary = folder / f".{name}-{uuid.uuid4().hex[:8]}"
+        table.to_parquet(temporary, index=False)
+        os.replace(temporary, folder / f"{name}.parquet")
+        paths.append(folder / f"{name}.parquet")
+    return paths
+
+
+def _done(record: Record | None) -> bool:
+    return record is not None and record.status == "done"
+
+
+def _join(name: str, frames: list[pd.DataFrame]) -> pd.DataFrame:
+    filled = [frame for frame in frames if not frame.empty]
+    if not filled:
+        return pd.DataFrame({column: pd.Series(dtype=object) for column in COLUMNS[name]})
+    joined = pd.concat(filled, ignore_index=True)
+    for column in ("training_replicate", "inference_replicate"):
+        if column in joined:
+            joined[column] = joined[column].astype("Int64")
+    extra = [column for column in joined if column not in COLUMNS[name]]
+    return joined.reindex(columns=[*COLUMNS[name], *extra])
+
+
+def _with(frame: pd.DataFrame, factors: dict[str, Any]) -> pd.DataFrame:
+    """The factors as columns in front of a cell's rows."""
+    columns = pd.DataFrame({name: [value] * len(frame) for name, value in factors.items()}, index=frame.index)
+    return pd.concat([columns, frame], axis=1)
+
+
+def _add_training(parts: dict[str, list[pd.DataFrame]], cell: TrainingCell, store: Store) -> None:
+    factors = {"uid": cell.uid, **cell.factors}
+    table = "selection" if cell.selection else "training"
+    parts[table].append(_with(store.frame(cell.uid, "metrics"), factors))
+    if cell.selection:
+        return
+    for name in ("predictions", "rates", "history"):
+        parts[name].append(_with(store.frame(cell.uid, name), {"uid": cell.uid}))
+
+
+def _add_generation(parts: dict[str, list[pd.DataFrame]], cell: GenerationCell, store: Store) -> None:
+    if cell.parent.repeat > 0:
+        return  # a repeat measures the noise floor; its texts are not another replicate
+    factors = {"uid": cell.uid, **cell.factors}
+    parts["generations"].append(_with(store.frame(cell.uid, "generations"), factors))
+    parts["generation_metrics"].append(_with(store.frame(cell.uid, "metrics"), factors))
+
+
+def _across_replicates(generations: pd.DataFrame) -> pd.DataFrame:
+    """Metrics across the inference replicates of one prompt: they belong to a grid, not to one cell."""
+    by = ["training_uid", "task", "model", "regime", "training_replicate", "top_k", "temperature", "prompt"]
+    rows: list[dict[str, Any]] = []
+    for values, group in generations.groupby(by, sort=False):
+        texts = [Text(tuple(i), tuple(p)) for i, p in zip(group["token_ids"], group["logprobs"], strict=True)]
+        if len(texts) < 2:
+            continue  # greedy: one text by construction, no pairs
+        factors = {"uid": "", **dict(zip(by, values, strict=True)), "inference_replicate": None, "unit": "prompt"}
+        rows += [{**factors, "metric": name, "value": value} for name, value in prompt_metrics(texts).items()]
+    return pd.DataFrame(rows)
+
+
+def _cells(expansion: Expansion, store: Store) -> pd.DataFrame:
+    rows = [_cell_row(cell, store) for cell in _all_cells(expansion)]
+    for problem, regime in expansion.pending:
+        row = {"uid": "", "kind": "training", "task": problem.task, "model": problem.model.name, "regime": regime.name}
+        rows.append({**row, "status": "missing", "reason": "its learning rate is not selected yet"})
+    for skip in expansion.skipped:
+        for regime_name in [skip.regime] if skip.regime else expansion.grid.regimes:
+            row = {"uid": "", "kind": "training", "task": skip.task, "model": skip.model, "regime": regime_name}
+            rows.append({**row, "status": "skipped", "reason": skip.reason})
+    return pd.DataFrame(rows)
+
+
+def _all_cells(expansion: Expansion) -> Iterator[Cell]:
+    yield from expansion.bases
+    yield from expansion.selection
+    yield from expansion.training
+    yield from expansion.generation
+
+
+def cell_state(cell: Cell, store: Store) -> tuple[str, str]:
+    """Status and reason of a cell as the tables and `plan` tell it."""
+    record = store.record(cell.uid)
+    if record is not None:
+        return record.status, record.reason
+    if isinstance(cell, GenerationCell):
+        parent = store.record(cell.parent.uid)
+        if parent is not None and parent.status == "diverged":
+            return "skipped", "its training diverged"
+    return "missing", "not run yet"
+
+
+def _cell_row(cell: Cell, store: Store) -> dict[str, Any]:
+    record = store.record(cell.uid)
+    status, reason = cell_state(cell, store)
+    row: dict[str, Any] = {"uid": cell.uid, "kind": cell.kind, "status": status, "reason": reason}
+    if isinstance(cell, GenerationCell):
+        row.update({k: v for k, v in cell.factors.items() if k != "training_uid"})
+    elif isinstance(cell, TrainingCell):
+        row.update({key: cell.factors[key] for key in ("task", "model", "regime", "training_replicate")})
+        row["kind"] = "selection" if cell.selection else "training"
+    else:
+        row.update(task=cell.problem.task, model=cell.problem.model.name)
+    if record is not None:
+        row.update({name: getattr(record, name) for name in VOLATILE})
+    return row
+
+
+def count_by_status(states: Iterable[str]) -> dict[str, int]:
+    """How many cells have each status."""
+    counts: dict[str, int] = {}
+    for status in states:
+        counts[status] = counts.get(status, 0) + 1
+    return counts

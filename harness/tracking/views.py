@@ -1,0 +1,87 @@
+"""From stored cells to what MLflow is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.inference.metrics import Text, prompt_metrics
+from harness.spec.cells import GenerationCell, TrainingCell
+from harness.store import Record, Store
+from harness.tracking.view import CellView, DatasetView, SettingView
+
+
+def cell_view(cell: TrainingCell, generation: Sequence[GenerationCell], store: Store) -> CellView | None:
+    """A training cell with what its checkpoint generated; None where it is not stored yet."""
+    record = store.record(cell.uid)
+    if record is None:
+        return None
+    factors = cell.factors
+    name = f"{factors['task']} {factors['model']} {factors['regime']} r{cell.replicate}"
+    source = "generated or embedded" if cell.problem.data is None else "local folder"
+    done = record.status == "done"
+    return CellView(
+        uid=cell.uid,
+        name=f"{name} repeat {cell.repeat}" if cell.repeat else name,
+        status=record.status,
+        reason=record.reason,
+        params=_params(cell),
+        tags={"environment": record.environment},
+        dataset=DatasetView(cell.problem.task, cell.problem.fingerprint, source),
+        metrics=record.summary["metrics"] if done else {},
+        history=_points(store, cell, "history", "metric", "value") if done else (),
+        rates=_points(store, cell, "rates", "site", "rate") if done else (),
+        settings=_settings(generation, store) if done else (),
+    )
+
+
+def _params(cell: TrainingCell) -> dict[str, Any]:
+    """Flat parameters, so that MLflow's filters and charts work without preparation."""
+    problem, training = cell.problem, cell.training
+    schedules = {site: next(iter(schedule.items())) for site, schedule in cell.regime.describe().items()}
+    return {
+        "task": problem.task,
+        "model": problem.model.name,
+        "regime": cell.regime.name,
+        **{f"dropout.{site}": cell.regime.rates(0, 1)[site] for site in cell.regime.rates(0, 1)},
+        **{f"schedule.{site}": f"{name} {parameters}" for site, (name, parameters) in schedules.items()},
+        "learning_rate": cell.learning_rate,
+        **{f"training.{k}": v for k, v in training.model_dump(mode="json", exclude={"learning_rate"}).items()},
+        "seed.study": problem.seed,
+        **{f"seed.{role}": level for role, level in cell.declared.items()},
+        "replicate": cell.replicate,
+        "repeat": cell.repeat,
+        "device": problem.device,
+        "precision": problem.precision,
+    }
+
+
+def _points(store: Store, cell: TrainingCell, table: str, name: str, value: str) -> list[tuple[str, int, float]]:
+    frame = store.frame(cell.uid, table)
+    return [(str(n), int(s), float(v)) for n, s, v in zip(frame[name], frame["step"], frame[value], strict=True)]
+
+
+def _settings(generation: Sequence[GenerationCell], store: Store) -> list[SettingView]:
+    """One view per decoding setting: means over prompts and replicates, and the diversity across replicates."""
+    groups: dict[tuple[str, float], list[tuple[GenerationCell, Record]]] = {}
+    for cell in generation:
+        record = store.record(cell.uid)
+        if record is not None and record.status == "done":
+            groups.setdefault((cell.setting.label, cell.setting.temperature), []).append((cell, record))
+    return [_setting(k, temperature, cells, store) for (k, temperature), cells in groups.items()]
+
+
+def _setting(k: str, temperature: float, cells: list[tuple[GenerationCell, Record]], store: Store) -> SettingView:
+    import pandas as pd
+
+    metrics = pd.concat([store.frame(cell.uid, "metrics") for cell, _ in cells])
+    texts = pd.concat([store.frame(cell.uid, "generations") for cell, _ in cells])
+    means = {f"{u}.{m}": float(v) for (u, m), v in metrics.groupby(["unit", "metric"])["value"].mean().items()}
+    across: dict[str, list[float]] = {}
+    for _, group in texts.groupby("prompt", sort=True):
+        same = [Text(tuple(i), tuple(p)) for i, p in zip(group["token_ids"], group["logprobs"], strict=True)]
+        for name, value in prompt_metrics(same).items() if len(same) > 1 else ():
+            across.setdefault(name, []).append(value)
+    means.update({f"prompt.{name}": sum(values) / len(values) for name, values in across.items()})
+    params = {"top_k": k, "temperature": temperature, "inference_replicates": len(cells)}
+    return SettingView(f"k={k} T={temperature:g}", params, means, len(texts))

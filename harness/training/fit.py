@@ -1,0 +1,209 @@
+"""Fitting: the steps of one cell under Lightning, with validation, selection, early stopping and resume."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from harness.errors import CellError
+from harness.evaluation.evaluate import evaluate
+from harness.evaluation.metrics.registry import greater_is_better
+from harness.randomness import Streams
+from harness.regimes.regime import Regime
+from harness.regimes.sites import install
+from harness.spec.cells import Problem
+from harness.spec.grid import Training
+from harness.training.batches import Batches
+from harness.training.checkpoint import SafetensorsIO
+from harness.training.inputs import Inputs, MicroBatch, Split, collate, corrupt
+from harness.training.model import Objective
+from harness.training.module import CellModule, Diverged, History, evaluation_steps, step_loader
+
+Progress = Callable[[int, int, float, float], None]  # step, total, loss, largest rate
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass
+class Selection:
+    """The best validation so far, and how long it has not been beaten."""
+
+    metric: str
+    best: float = math.nan
+    step: int = 0
+    misses: int = 0
+
+    def offer(self, value: float, step: int) -> bool:
+        """Takes a validation's value; True where it is the best so far. The first of equals stays."""
+        sign = 1.0 if greater_is_better(self.metric) else -1.0
+        if math.isnan(self.best) or sign * value > sign * self.best:
+            self.best, self.step, self.misses = value, step, 0
+            return True
+        self.misses += 1
+        return False
+
+
+@dataclass
+class Fit:
+    """One model on its way through its steps.
+
+    Attributes:
+        work: folder for resume checkpoints; gone when the cell is stored.
+        checkpoint_seconds: time between resume checkpoints; it decides no number.
+        selection, best: the best validation so far and its weights; None where the last weights count.
+        on_last: called when the model still has its last weights, before the selected ones replace them.
+        progress: told about each step.
+    """
+
+    problem: Problem
+    inputs: Inputs
+    model: Any
+    split: Split
+    objective: Objective
+    regime: Regime
+    training: Training
+    learning_rate: float
+    streams: Streams
+    work: Path
+    progress: Progress
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    selection: Selection | None = None
+    best: dict[str, Any] = field(default_factory=dict)
+    on_last: Callable[[], None] | None = None
+
+    def __post_init__(self) -> None:
+        self.batches = Batches(self.split, self.training, self.streams)
+        self.due = set(evaluation_steps(self.training, self.batches))
+        if self.training.select != "last":
+            self.selection = Selection(self.training.select.removeprefix("validation."))
+        self.saved = time.monotonic()
+        self.checkpoint = self.work / "resume"
+
+    def run(self) -> History:
+        """Trains, resuming where a checkpoint is; leaves the selected weights in the model.
+
+        Raises:
+            Diverged: the loss is not finite.
+            CellError: the audit, or a checkpoint of another run.
+        """
+        self.work.mkdir(parents=True, exist_ok=True)
+        start = self._resume_step()
+        # The first step of this process is audited, and the first after each validation.
+        audits = {start} | self.due
+        self.module = CellModule(
+            self.model,
+            install(self.model),
+            self.regime,
+            self.training,
+            self.learning_rate,
+            self.batches,
+            self.streams,
+            self._after_step,
+            audits.__contains__,
+            self._state,
+        )
+        self.trainer = _trainer(self.batches.total, self.problem.precision, self.problem.device, self.work)
+        loader = step_loader(self.batches, start, self._read)
+        checkpoint = str(self.checkpoint) if start else None
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            self.trainer.fit(self.module, loader, ckpt_path=checkpoint, weights_only=False if checkpoint else None)
+        finished = self.trainer.global_step
+        if finished != self.batches.total and not self._stopped_early():
+            raise CellError(f"training ended after {finished} of {self.batches.total} steps")
+        if self.on_last is not None:
+            self.on_last()
+        self._take_best()
+        return self.module.history
+
+    def _read(self, step: int) -> list[MicroBatch]:
+        micro = self.batches.step(step)
+        family, offset = self.problem.model.family, self.batches.offset(step)
+        read = [collate(self.split, rows, self.inputs, family, offset) for rows in micro]
+        if self.objective != "masked":
+            return read
+        epoch = step // self.batches.per_epoch
+        return [
+            corrupt(
+                batch,
+                self.inputs,
+                [self.streams.generator("corrupt", epoch, int(row)) for row in batch.rows],
+                self.problem.vocabulary,
+            )
+            for batch in read
+        ]
+
+    def _after_step(self, finished: int) -> bool:
+        history = self.module.history
+        self.progress(finished, self.batches.total, history.values[-1][2], max(history.current.values(), default=0.0))
+        if self.selection is not None and finished in self.due:
+            self._validate(finished)
+        if finished < self.batches.total and time.monotonic() - self.saved > self.checkpoint_seconds:
+            self.trainer.save_checkpoint(self.checkpoint)
+            self.saved = time.monotonic()
+        return self._stopped_early()
+
+    def _validate(self, finished: int) -> None:
+        assert self.selection is not None
+        family, metrics = self.problem.model.family, self.problem.metrics
+        result = evaluate(self.model, self.inputs.splits["validation"], self.inputs, family, metrics)
+        for name, value in result.metrics.items():
+            self.module.history.values.append((finished, f"validation.{name}", value))
+        if not math.isfinite(result.metrics["loss"]):
+            raise Diverged(f"the validation loss is {result.metrics['loss']} after {finished} steps")
+        if self.selection.offer(result.metrics[self.selection.metric], finished):
+            self.best = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+
+    def _stopped_early(self) -> bool:
+        patience = self.training.early_stopping
+        return bool(patience and self.selection and self.selection.misses >= patience)
+
+    def _take_best(self) -> None:
+        if self.selection is None or self.selection.step == self.trainer.global_step:
+            return
+        for name, parameter in self.model.named_parameters():
+            parameter.data.copy_(self.best[name])
+
+    def _state(self) -> dict[str, Any]:
+        """What a resume needs beside Lightning's own state."""
+        return {"selection": asdict(self.selection) if self.selection else None, "best": self.best}
+
+    def _resume_step(self) -> int:
+        """Steps that are already done, with the selection state restored; 0 where there is no checkpoint."""
+        if not self.checkpoint.is_dir():
+            return 0
+        saved = SafetensorsIO().load_checkpoint(self.checkpoint)
+        state = saved["twodice"]
+        self.selection = Selection(**state["selection"]) if state["selection"] else None
+        self.best = state["best"]
+        return int(saved["global_step"])
+
+
+def _trainer(steps: int, precision: str, device: str, work: Path) -> pl.Trainer:
+    for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return pl.Trainer(
+        max_steps=steps,
+        max_epochs=-1,
+        accelerator="gpu" if device == "cuda" else "cpu",
+        devices=1,
+        precision=precision,  # type: ignore[arg-type]
+        deterministic=True,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        default_root_dir=work,
+        plugins=[SafetensorsIO()],
+        use_distributed_sampler=False,
+        inference_mode=False,
+    )
