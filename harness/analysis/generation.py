@@ -43,7 +43,7 @@ def generation(
 
     Raises:
         ValueError: a column is missing; a regime, unit or checkpoint is unknown; a factor is empty; a value is
-            infinite; a row is there twice; two checkpoints claim one training replicate.
+            infinite; a row is there twice; greedy texts have replicates; two checkpoints claim one training replicate.
     """
     require(metrics, "generation_metrics", METRICS)
     check_regimes(metrics, "generation_metrics", regimes)
@@ -98,7 +98,11 @@ def _replicates_and_prompts(metrics: pd.DataFrame) -> dict[tuple[Any, ...], tupl
     """Per arm: the number of inference replicates and of prompts of its texts."""
     grouped = metrics.assign(prompt=metrics["prompt"].replace("", pd.NA)).groupby(GENERATION_ARM, sort=False)
     counted = grouped.agg(inference=("inference_replicate", "nunique"), prompts=("prompt", "nunique"))
-    return {key: (int(i), int(p)) for key, i, p in counted.itertuples(name=None)}
+    counts = {key: (int(i), int(p)) for key, i, p in counted.itertuples(name=None)}
+    for arm, (inference, _) in counts.items():
+        if top_k_rank(arm[3]) == 1 and inference > 1:
+            raise ValueError(f"{' / '.join(map(str, arm[:3]))}: k = 1 is greedy, but has {inference} replicates")
+    return counts
 
 
 def _fates(cells: pd.DataFrame, regimes: Sequence[str]) -> dict[tuple[Any, ...], dict[str, int]]:

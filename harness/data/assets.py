@@ -53,9 +53,7 @@ def tokenizer_for(model: Model, data: TaskData, fingerprint: str, cache: Path) -
         data, fingerprint: the task's data.
         cache: folder for trained tokenizers.
     """
-    from tokenizers import Tokenizer
-
-    from harness.data.tokenizer import load_tokenizer, train_tokenizer
+    from harness.data.tokenizer import load_tokenizer, save_tokenizer, train_tokenizer
 
     if model.folder is not None:
         return load_tokenizer(model.folder)
@@ -67,13 +65,11 @@ def tokenizer_for(model: Model, data: TaskData, fingerprint: str, cache: Path) -
         "vocabulary": model.vocabulary,
         "data": fingerprint,
     }
-    path = cache / f"{uid(recipe)}.json"
-    if path.is_file():
-        return Tokenizer.from_file(str(path))
-    kind = "char" if model.tokenizer == "char" else "bpe"
-    tokenizer = train_tokenizer(kind, corpus(data), model.vocabulary, model.family)
-    cache.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}")
-    tokenizer.save(str(temporary))
-    os.replace(temporary, path)
-    return tokenizer
+    folder = cache / uid(recipe)
+    if not folder.is_dir():
+        kind = "char" if model.tokenizer == "char" else "bpe"
+        trained = train_tokenizer(kind, corpus(data), model.vocabulary, model.family)
+        temporary = cache / f".{uuid.uuid4().hex[:8]}"
+        save_tokenizer(trained, temporary)
+        os.rename(temporary, folder)
+    return load_tokenizer(folder)

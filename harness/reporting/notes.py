@@ -48,11 +48,22 @@ def _generalization(table: pd.DataFrame, reference: str) -> list[str]:
 
 def _generation(table: pd.DataFrame) -> list[str]:
     return [
+        *_greedy(table),
         "n training: training replicates, the unit of the interval: the texts of one checkpoint are averaged first,"
         " over prompts and inference replicates.",
         "unit: what one value belongs to: a text; a prompt (across the inference replicates of that prompt); a set"
         " (all texts of one inference replicate).",
         "undefined: values that do not exist, for example because a text is too short; they are left out.",
+    ]
+
+
+def _greedy(table: pd.DataFrame) -> list[str]:
+    across = set(table.loc[table["unit"] == "prompt", "top_k"])
+    if "1" in across or not across or "1" not in set(table["top_k"]):
+        return []
+    return [
+        "k = 1 is greedy: all replicates of a prompt are one text, so diversity across replicates is zero by"
+        " construction and has no row."
     ]
 
 

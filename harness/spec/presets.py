@@ -43,6 +43,8 @@ class Shape:
             "attn_pdrop": 0.0,
             "resid_pdrop": 0.0,
             "summary_first_dropout": 0.0,
+            # The function of GPT-2's gelu_new, in one fused kernel.
+            "activation_function": "gelu_pytorch_tanh",
         }
 
     def describe(self) -> dict[str, Any]:

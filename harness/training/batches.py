@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import ceil
@@ -76,10 +75,6 @@ class Batches:
         batch = self.epoch(step // self.per_epoch)[step % self.per_epoch]
         size = self.training.micro_batch_size or self.training.batch_size
         return [batch[start : start + size] for start in range(0, len(batch), size)]
-
-    def steps(self, start: int) -> Iterator[int]:
-        """The steps that are left after `start` of them."""
-        return iter(range(start, self.total))
 
 
 def _epoch(batches: Batches, number: int) -> list[Indices]:

@@ -191,7 +191,7 @@ def _trainer(steps: int, precision: str, device: str, work: Path) -> pl.Trainer:
         logging.getLogger(name).setLevel(logging.ERROR)
     return pl.Trainer(
         max_steps=steps,
-        max_epochs=-1,
+        max_epochs=1,
         accelerator="gpu" if device == "cuda" else "cpu",
         devices=1,
         precision=precision,  # type: ignore[arg-type]

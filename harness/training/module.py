@@ -14,7 +14,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from harness.errors import CellError
 from harness.randomness import Streams
@@ -46,19 +46,33 @@ class Step:
 
 
 class _Steps(Dataset[Step]):
-    def __init__(self, batches: Batches, start: int, read: Callable[[int], list[MicroBatch]]) -> None:
-        self.start, self.total, self.read = start, batches.total, read
+    def __init__(self, total: int, read: Callable[[int], list[MicroBatch]]) -> None:
+        self.total, self.read = total, read
 
     def __len__(self) -> int:
-        return self.total - self.start
+        return self.total
 
-    def __getitem__(self, index: int) -> Step:
-        return Step(self.start + index, self.read(self.start + index))
+    def __getitem__(self, step: int) -> Step:
+        return Step(step, self.read(step))
+
+
+class _From(Sampler[int]):
+    """Steps from `start` on. Its length is the whole run's: Lightning adds the steps already done when it resumes."""
+
+    def __init__(self, start: int, total: int) -> None:
+        self.start, self.total = start, total
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.total))
 
 
 def step_loader(batches: Batches, start: int, read: Callable[[int], list[MicroBatch]]) -> DataLoader[Step]:
     """A loader of the steps from `start` on, in one Lightning epoch; its own generator keeps the global one alone."""
-    return DataLoader(_Steps(batches, start, read), batch_size=None, shuffle=False, generator=torch.Generator())
+    steps, sampler = _Steps(batches.total, read), _From(start, batches.total)
+    return DataLoader(steps, batch_size=None, sampler=sampler, generator=torch.Generator())
 
 
 @dataclass

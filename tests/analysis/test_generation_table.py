@@ -152,5 +152,7 @@ def test_contradictions_are_refused(metrics, generation_cells):
         generation(metrics.assign(temperature=math.nan), generation_cells, regimes=REGIMES)
     with pytest.raises(ValueError, match="checkpoint none0"):
         generation(metrics, generation_cells[generation_cells["uid"] != "none0"], regimes=REGIMES)
+    with pytest.raises(ValueError, match="k = 1 is greedy, but has 2 replicates"):
+        generation(metrics.assign(top_k="1"), generation_cells, regimes=REGIMES)
     with pytest.raises(ValueError, match="unit 'word'"):
         generation(metrics.assign(unit="word"), generation_cells, regimes=REGIMES)

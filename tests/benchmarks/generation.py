@@ -1,8 +1,9 @@
 """The generation grid against a loop of `model.generate` over (k, seed): `python tests/benchmarks/generation.py`.
 
-Random weights, equal prompts and lengths, no end-of-text token. Both sides run in this process in turns; the loop has
-torch's default threads, twodice one thread (what its workers have). The loop draws greedy again for each seed, as the
-plain loop does; the second ratio is against a loop that draws greedy once.
+Random weights, equal prompts and lengths, no end-of-text token; all sides run in turns. The loop has torch's default
+threads, twodice one thread per worker (what makes its texts independent of the batch), so a machine's second core
+works on a second checkpoint: hence a line for one pass alone and one for two workers. The loop draws greedy again for
+each seed, as a plain loop does; in brackets, against a loop that draws it once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import logging
 import statistics
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,10 @@ SHAPES = (
 )
 
 
+WORKERS = 2
+_WORKER: dict[str, tuple[Any, torch.Tensor]] = {}
+
+
 def random_model(shape: Shape) -> Any:
     """A model with random weights that no token ends."""
     torch.manual_seed(0)
@@ -67,6 +74,12 @@ def random_model(shape: Shape) -> Any:
     model.generation_config.eos_token_id = None
     model.generation_config.pad_token_id = 0
     return model
+
+
+def random_prompts(shape: Shape) -> torch.Tensor:
+    """Token ids [prompts, prompt_tokens]."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(shape.config["vocab_size"], (shape.prompts, shape.prompt_tokens), generator=generator)
 
 
 def ours(model: Any, prompts: torch.Tensor, shape: Shape) -> float:
@@ -98,37 +111,62 @@ def loop(model: Any, prompts: torch.Tensor, shape: Shape) -> tuple[float, float]
     return total, again
 
 
-def compare(shape: Shape, repeats: int, threads: int) -> str:
-    """One line: medians of interleaved runs and their ratio."""
-    model = random_model(shape)
-    prompts = torch.randint(shape.config["vocab_size"], (shape.prompts, shape.prompt_tokens))
-    one_pass, loops, loops_greedy_once = [], [], []
-    for repeat in range(repeats + 1):
+def ours_or_loop(which: str, shape: Shape) -> None:
+    """One grid in a worker process with one thread; the model and prompts are made once."""
+    if shape.name not in _WORKER:
         torch.set_num_threads(1)
-        seconds = ours(model, prompts, shape)
+        logging.getLogger("transformers").setLevel(logging.ERROR)
+        _WORKER[shape.name] = (random_model(shape), random_prompts(shape))
+    (ours if which == "ours" else loop)(*_WORKER[shape.name], shape)
+
+
+def two_at_once(pool: ProcessPoolExecutor, which: str, shape: Shape) -> float:
+    """Seconds per checkpoint when two are worked on at once, each by one worker with one thread."""
+    start = time.perf_counter()
+    for done in [pool.submit(ours_or_loop, which, shape) for _ in range(WORKERS)]:
+        done.result()
+    return (time.perf_counter() - start) / WORKERS
+
+
+def compare(shape: Shape, repeats: int, threads: int, pool: ProcessPoolExecutor) -> str:
+    """Medians of interleaved runs and their ratios, as lines."""
+    model, prompts = random_model(shape), random_prompts(shape)
+    rounds = []
+    for _ in range(repeats + 1):
+        torch.set_num_threads(1)
+        one_pass = ours(model, prompts, shape)
         torch.set_num_threads(threads)
-        total, again = loop(model, prompts, shape)
-        if repeat:  # the first round only warms up
-            one_pass.append(seconds)
-            loops.append(total)
-            loops_greedy_once.append(total - again)
-    mine, theirs, fair = (statistics.median(times) for times in (one_pass, loops, loops_greedy_once))
-    return (
-        f"{shape.name:34s} twodice {mine:7.3f} s   loop {theirs:7.3f} s   ratio {theirs / mine:5.2f}   "
-        f"(greedy once {fair:7.3f} s, ratio {fair / mine:5.2f})"
+        whole, again = loop(model, prompts, shape)
+        rounds.append(
+            (one_pass, whole, whole - again, *(two_at_once(pool, which, shape) for which in ("ours", "loop")))
+        )
+    # The first round only warms up.
+    one_pass, whole, once, pair, pair_of_loops = map(statistics.median, zip(*rounds[1:], strict=True))
+    return "\n".join(
+        [
+            shape.name,
+            f"  loop of model.generate, {threads} threads                 {whole:7.3f} s   (greedy once: {once:7.3f} s)",
+            f"  twodice, one pass, 1 thread                       {one_pass:7.3f} s   {whole / one_pass:5.2f} x   "
+            f"(greedy once: {once / one_pass:5.2f} x)",
+            f"  twodice, {WORKERS} workers, per checkpoint               {pair:7.3f} s   {whole / pair:5.2f} x   "
+            f"(greedy once: {once / pair:5.2f} x)",
+            f"  {WORKERS} parallel loops of 1 thread, per checkpoint     {pair_of_loops:7.3f} s   "
+            f"twodice's {WORKERS} workers: {pair_of_loops / pair:5.2f} x",
+        ]
     )
 
 
 def main() -> None:
-    """Prints one line per shape."""
+    """Prints five lines per shape."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     repeats = parser.parse_args().repeats
     logging.getLogger("transformers").setLevel(logging.ERROR)
     threads = torch.get_num_threads()
-    print(f"medians of {repeats} interleaved runs; twodice on 1 thread, the loop on {threads}")
-    for shape in SHAPES:
-        print(compare(shape, repeats, threads), flush=True)
+    print(f"seconds for one checkpoint's grid, medians of {repeats} interleaved runs")
+    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
+        for shape in SHAPES:
+            print(compare(shape, repeats, threads, pool), flush=True)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ def write(path: Path, content: str | bytes) -> Path:
 
 def test_unquoted_table_keeps_lone_quotes_na_words_and_unicode_line_ends(tmp_path: Path) -> None:
     path = write(
-        tmp_path / "a.tsv", '\ufeffsentence\tlabel\na "lone quote\t1\nNA\t0\nnull \t1\nnext\x85line\u2028x\t0\r\n'
+        tmp_path / "a.tsv", '\ufeffsentence\tlabel\n"a lone quote\t1\nNA\t0\nnull \t1\nnext\x85line\u2028x\t0\r\n'
     )
     frame = sources.read_table(path, TWO, delimiter="\t")
-    assert frame["text"].tolist() == ['a "lone quote', "NA", "null", "next\x85line\u2028x"]
+    assert frame["text"].tolist() == ['"a lone quote', "NA", "null", "next\x85line\u2028x"]
     assert frame["label"].tolist() == ["1", "0", "1", "0"]
 
 

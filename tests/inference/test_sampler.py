@@ -151,7 +151,7 @@ def test_a_row_is_a_pure_function_of_itself() -> None:
     temperature = torch.tensor([1.0, 0.7, 1.3] * 21 + [1.0], dtype=torch.float64)
     keys = noise.row_keys(0, [("p", level) for level in range(64)])
     together = sample(logits, k, temperature, keys, 5)
-    for start, end in ((0, 1), (7, 8), (3, 5), (10, 31), (32, 64)):
+    for start, end in [(row, row + 1) for row in range(64)] + [(3, 5), (10, 31), (32, 64)]:
         part = slice(start, end)
         alone = sample(logits[part], k[part], temperature[part], keys[part], 5)
         for field, whole in zip(alone, together, strict=True):
@@ -170,3 +170,11 @@ def test_non_finite_logits_are_refused(bad: float) -> None:
     logits[3, 17] = bad
     with pytest.raises(CellError, match="not finite"):
         draw(logits, 5)
+
+
+def test_a_larger_k_in_the_batch_does_not_touch_the_last_bit() -> None:
+    logits = random_logits(1000, 2000, seed=7)
+    alone = draw(logits[:-1], 150, keys=noise.row_keys(0, [("p", level) for level in range(999)]))
+    k = torch.tensor([150] * 999 + [1999])
+    beside = draw(logits, k, keys=noise.row_keys(0, [("p", level) for level in range(1000)]))
+    assert torch.equal(beside.sampling_logprobs[:-1], alone.sampling_logprobs)

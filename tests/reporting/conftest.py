@@ -39,9 +39,10 @@ def _metrics(rng):
                     for level in range(1 if top_k == "1" else 3):
                         here = {"inference_replicate": level, "unit": "text", "prompt": prompt, "metric": "distinct-2"}
                         yield {**own, **here, "value": 0.4 + 0.1 * place + 0.02 * index + 0.02 * rng.normal()}
-                    here = {"inference_replicate": pd.NA, "unit": "prompt", "prompt": prompt}
-                    value = 0.0 if top_k == "1" else 0.3 + 0.15 * place + 0.02 * rng.normal()
-                    yield {**own, **here, "metric": "replicate-distinctness", "value": value}
+                    if top_k != "1":
+                        here = {"inference_replicate": pd.NA, "unit": "prompt", "prompt": prompt}
+                        value = 0.3 + 0.15 * place + 0.02 * rng.normal()
+                        yield {**own, **here, "metric": "replicate-distinctness", "value": value}
 
 
 def _cells():

@@ -1,5 +1,7 @@
 import dataclasses
 import math
+import subprocess
+import sys
 
 import pytest
 
@@ -62,6 +64,12 @@ def children(found, parent):
 
 def history(client, run, name):
     return sorted((point.step, point.value) for point in client.get_metric_history(run.info.run_id, name))
+
+
+def interrupted(mirror, error):
+    """What an exception in the middle of a cell leaves behind."""
+    with mirror._run("a" * 20, "", "half", "", {"mlflow.parentRunId": mirror._grid}, "FINISHED"):
+        raise error
 
 
 def test_the_tree(mirror, client, tmp_path):
@@ -185,11 +193,8 @@ def test_a_changed_grid_parameter_is_told(mirror, client):
 def test_runs_of_a_killed_process_are_closed_and_replaced(mirror, client, results):
     killed = Mirror(local_uri(results), results / "mlartifacts", EXPERIMENT)
     killed.open_grid("killed", {}, {}, seed=0)
-    with (
-        pytest.raises(RuntimeError),
-        killed._run("a" * 20, "", "half", "", {"mlflow.parentRunId": killed._grid}, "FINISHED"),
-    ):
-        raise RuntimeError("kill -9")
+    with pytest.raises(RuntimeError, match="kill -9"):
+        interrupted(killed, RuntimeError("kill -9"))
     assert [run.info.status for run in runs(client, "killed")[1]] == ["RUNNING"]
     mirror.open_grid("killed", {}, {}, seed=0)
     assert [run.info.status for run in runs(client, "killed")[1]] == ["KILLED"]
@@ -202,10 +207,11 @@ def test_runs_of_a_killed_process_are_closed_and_replaced(mirror, client, result
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_no_run_is_left_running_after_an_exception(client, results, error):
     name = f"left-{error.__name__}"
-    with pytest.raises(error), Mirror(local_uri(results), results / "mlartifacts", EXPERIMENT) as mirror:
+    with Mirror(local_uri(results), results / "mlartifacts", EXPERIMENT) as mirror:
         mirror.open_grid(name, {}, {}, seed=0)
-        with mirror._run("a" * 20, "", "half", "", {"mlflow.parentRunId": mirror._grid}, "FINISHED"):
-            raise error
+        with pytest.raises(error):
+            interrupted(mirror, error())
+        assert {run.info.status for run in runs(client, name)[1]} == {"RUNNING"}
     grid, below = runs(client, name)
     assert [run.info.status for run in [grid, *below]] == ["KILLED", "KILLED"]
 
@@ -213,13 +219,13 @@ def test_no_run_is_left_running_after_an_exception(client, results, error):
 def test_a_failure_in_the_middle_is_told_once_and_leaves_nothing_running(client, results):
     said = []
     with Mirror(local_uri(results), results / "mlartifacts", EXPERIMENT, said.append) as mirror:
-        mirror.open_grid("half", {}, {}, seed=0)
+        mirror.open_grid("middle", {}, {}, seed=0)
         mirror.log_cell(cell(metrics={"a=b": 1.0, "a_b": 2.0}))
         mirror.log_cell(cell("b" * 20))
         mirror.close_grid()
     assert len(said) == 1
     assert "two names become 'a_b'" in mirror.failed
-    grid, below = runs(client, "half")
+    grid, below = runs(client, "middle")
     assert {run.info.status for run in [grid, *below]} == {"KILLED"}
 
 
@@ -257,9 +263,6 @@ def test_names_that_mlflow_would_refuse_are_cleaned():
 
 
 def test_the_view_needs_neither_torch_nor_mlflow():
-    import subprocess
-    import sys
-
-    code = "import sys; import harness.tracking.mirror, harness.tracking.view, harness.tracking.ui; "
+    code = "import sys; import harness.tracking.mirror, harness.tracking.view, harness.tracking.server; "
     code += "sys.exit(any(name in sys.modules for name in ('torch', 'mlflow', 'transformers')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from harness.tracking import ui
+from harness.tracking import server
 from harness.tracking.uri import check_sqlite, redact, sqlite_path
 
 
@@ -50,21 +50,21 @@ def test_a_local_store_is_opened_once_before_mlflow_waits_for_it(tmp_path):
 
 
 def test_the_ui_is_for_this_machine_only():
-    command = ui.command(5001)
+    command = server.command(5001)
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert command[command.index("--port") + 1] == "5001"
 
 
 def test_the_ui_refuses_what_it_cannot_serve(tmp_path):
     with pytest.raises(UserError, match="no tracking store"):
-        ui.serve(f"sqlite:///{tmp_path / 'mlflow.db'}", 5000)
+        server.serve(f"sqlite:///{tmp_path / 'mlflow.db'}", 5000)
     with pytest.raises(UserError, match=r"^https://\*\*\*@h is a tracking server"):
-        ui.serve("https://user:hunter2@h", 5000)
+        server.serve("https://user:hunter2@h", 5000)
     (tmp_path / "mlflow.db").write_text("")
     with pytest.raises(UserError, match="from 1 to 65535"):
-        ui.serve(f"sqlite:///{tmp_path / 'mlflow.db'}", 0)
+        server.serve(f"sqlite:///{tmp_path / 'mlflow.db'}", 0)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(UserError, match="another port"):
-            ui.serve(f"sqlite:///{tmp_path / 'mlflow.db'}", taken.getsockname()[1])
+            server.serve(f"sqlite:///{tmp_path / 'mlflow.db'}", taken.getsockname()[1])
