@@ -110,8 +110,7 @@ def status(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> N
     from harness.store.tables import cell_state, count_by_status
 
     expansion, store = _expand(grid, data, set_)
-    cells = (*expansion.bases, *expansion.selection, *expansion.training, *expansion.generation)
-    states = [(cell, *cell_state(cell, store)) for cell in cells]
+    states = [(cell, *cell_state(cell, store)) for cell in expansion.cells]
     for kind in dict.fromkeys(cell.kind for cell, _, _ in states):
         counts = count_by_status(state for cell, state, _ in states if cell.kind == kind)
         print(f"{kind}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))

@@ -11,7 +11,12 @@ import pytest
 
 # Before anything imports torch or the hub client: tests never reach out, and use one thread as workers do.
 os.environ.update(
-    {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
+    {
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
 )
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
@@ -27,7 +32,9 @@ def invented_rows(count: int, start: int = 0) -> list[tuple[str, str]]:
     for i in range(start, start + count):
         colour = COLOURS[i % 5]
         tail = " and it stays there" * (i % 3)
-        rows.append((f"the {colour} {THINGS[(i * 7) % 8]} number {i} is here{tail}", "even" if i % 5 % 2 == 0 else "odd"))
+        rows.append(
+            (f"the {colour} {THINGS[(i * 7) % 8]} number {i} is here{tail}", "even" if i % 5 % 2 == 0 else "odd")
+        )
     return rows
 
 

@@ -67,8 +67,9 @@ def tokenizer_for(model: Model, data: TaskData, fingerprint: str, cache: Path) -
     }
     folder = cache / uid(recipe)
     if not folder.is_dir():
-        kind = "char" if model.tokenizer == "char" else "bpe"
-        trained = train_tokenizer(kind, corpus(data), model.vocabulary, model.family)
+        trained = train_tokenizer(
+            "char" if model.tokenizer == "char" else "bpe", corpus(data), model.vocabulary, model.family
+        )
         temporary = cache / f".{uuid.uuid4().hex[:8]}"
         save_tokenizer(trained, temporary)
         os.rename(temporary, folder)

@@ -13,7 +13,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -152,7 +152,7 @@ def find_task(name: str) -> Task:
     raise UserError(f"unknown task '{name}'{nearest(name, task_names())}")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _import_task(name: str, path: Path) -> Task:
     module_name = f"twodice_task_{hashlib.sha256(os.fspath(path).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(module_name, path)
@@ -162,7 +162,7 @@ def _import_task(name: str, path: Path) -> Task:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 - whatever a user's file raises is that file's mistake, and is told
+    except Exception as error:
         raise UserError(f"task file {path} fails to import: {type(error).__name__}: {error}") from error
     if name not in _REGISTRY:
         raise UserError(f"task file {path} does not register '{name}' (write @task(\"{name}\") above its class)")

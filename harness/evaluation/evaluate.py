@@ -41,7 +41,9 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def evaluate(model: Any, split: Split, inputs: Inputs, family: str, metrics: tuple[str, ...], limit: int = 0) -> Evaluation:
+def evaluate(
+    model: Any, split: Split, inputs: Inputs, family: str, metrics: tuple[str, ...], limit: int = 0
+) -> Evaluation:
     """Loss, perplexity (language) and the task's metrics over a whole split.
 
     Args:
@@ -103,5 +105,3 @@ def _predictions(logits: torch.Tensor, targets: torch.Tensor, rows: Indices) -> 
         frame["label"], frame["prediction"] = targets.cpu().numpy(), scores.argmax(axis=1)
         frame = frame.assign(**{f"score_{i}": scores[:, i] for i in range(scores.shape[1])})
     return frame
-
-

@@ -66,21 +66,21 @@ def plan_jobs(expansion: Expansion, store: Store) -> list[Job]:
     training cells that are known.
     """
     jobs: dict[str, Job] = {}
-    records = {cell.uid: store.record(cell.uid) for cell in (*expansion.bases, *expansion.selection, *expansion.training)}
+    records = {cell.uid: store.record(cell.uid) for cell in expansion.cells}
     for base in expansion.bases:
         if not is_hit(records[base.uid]):
             jobs[base.uid] = Job(base)
     texts: dict[str, dict[str, GenerationCell]] = {}
     for cell in expansion.generation:
-        if not is_hit(store.record(cell.uid)):
+        if not is_hit(records[cell.uid]):
             texts.setdefault(cell.parent.uid, {})[cell.uid] = cell
     for training in (*expansion.selection, *expansion.training):
         if training.uid in jobs:
             continue
         record = records[training.uid]
         missing = tuple(texts.get(training.uid, {}).values())
-        base = training.problem.base
-        needs = base.uid if base and base.uid in jobs else None
+        start = training.problem.base
+        needs = start.uid if start and start.uid in jobs else None
         if not is_hit(record):
             jobs[training.uid] = Job(training, missing, needs=needs)
         elif missing and record is not None and record.status == "done":

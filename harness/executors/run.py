@@ -142,8 +142,7 @@ class Runner:
 
         tables = build_tables(expansion, self.store)
         write_tables(tables, self.folder / "tables")
-        cells = (*expansion.bases, *expansion.selection, *expansion.training, *expansion.generation)
-        states = [(cell, *cell_state(cell, self.store)) for cell in cells]
+        states = [(cell, *cell_state(cell, self.store)) for cell in expansion.cells]
         report = write_report(
             tables,
             self.report_folder,
@@ -178,7 +177,7 @@ class Runner:
             write_atomically(marker, json.dumps(state))
 
     def _states(self, expansion: Expansion) -> Iterator[tuple[str, str]]:
-        for cell in (*expansion.training, *expansion.generation):
+        for cell in expansion.cells:
             yield cell.uid, cell_state(cell, self.store)[0]
 
 
@@ -198,7 +197,9 @@ def only_run(results: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"another `twodice run` is working in {results}; wait for it, or set TWODICE_HOME") from None
+            raise UserError(
+                f"another `twodice run` is working in {results}; wait for it, or set TWODICE_HOME"
+            ) from None
         yield
 
 

@@ -23,7 +23,7 @@ def row_independence(model: Any) -> bool:
     """
     length = min(_PROMPT_TOKENS, model.config.max_position_embeddings - _STEPS)
     generator = torch.Generator().manual_seed(0)
-    # A first token of its own keeps the rows distinct: equal prompts would be read as one.
+    # Equal prompts would be read as one; a first token of its own keeps rows apart (all of them from 64 tokens on).
     tokens = torch.randint(model.config.vocab_size, (_ROWS, length + _STEPS), generator=generator)
     tokens[:, 0] = torch.arange(_ROWS) % model.config.vocab_size
     with evaluating(model), torch.inference_mode():

@@ -22,23 +22,19 @@ from harness.errors import CellError
 from harness.regimes.sites import Sites
 
 # function -> (name of its rate, position, name of its mode or None where the caller passes rate 0 in eval, position)
+_MODULE_STYLE = (
+    functional.dropout,
+    functional.dropout1d,
+    functional.dropout2d,
+    functional.dropout3d,
+    functional.alpha_dropout,
+    functional.feature_alpha_dropout,
+)
+_KERNEL_STYLE = (torch.dropout, torch.feature_dropout, torch.alpha_dropout, torch.native_dropout)
 _DROPOUTS: dict[Any, tuple[str, int, str | None, int]] = {
     functional.scaled_dot_product_attention: ("dropout_p", 4, None, 0),
-    **{
-        function: ("p", 1, "training", 2)
-        for function in (
-            functional.dropout,
-            functional.dropout1d,
-            functional.dropout2d,
-            functional.dropout3d,
-            functional.alpha_dropout,
-            functional.feature_alpha_dropout,
-        )
-    },
-    **{
-        function: ("p", 1, "train", 2)
-        for function in (torch.dropout, torch.feature_dropout, torch.alpha_dropout, torch.native_dropout)
-    },
+    **dict.fromkeys(_MODULE_STYLE, ("p", 1, "training", 2)),
+    **dict.fromkeys(_KERNEL_STYLE, ("p", 1, "train", 2)),
 }
 
 

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from harness.errors import UserError, nearest
 from harness.regimes.schedules import SCHEDULES, Schedule
-from harness.regimes.schedules.constant import Constant
 
 # site -> what it is; the order is the one in which tables list them.
 SITES: dict[str, str] = {
@@ -33,9 +32,7 @@ class Regime:
 
     def rates(self, step: int, total: int) -> dict[str, float]:
         """The rate of every site at one optimiser step."""
-        return {
-            site: self.schedules[site].rate(step, total) if site in self.schedules else 0.0 for site in SITES
-        }
+        return {site: self.schedules[site].rate(step, total) if site in self.schedules else 0.0 for site in SITES}
 
     @property
     def zero(self) -> bool:

@@ -93,7 +93,9 @@ def install(model: nn.Module) -> Sites:
         importlib.import_module(f"{families.__name__}.{module.name}")
     model_type = str(getattr(getattr(model, "config", None), "model_type", "none"))
     if model_type not in FAMILIES:
-        raise CellError(f"no dropout sites are known for model type '{model_type}'{nearest(model_type, list(FAMILIES))}")
+        raise CellError(
+            f"no dropout sites are known for model type '{model_type}'{nearest(model_type, list(FAMILIES))}"
+        )
     sites = Sites(model, FAMILIES[model_type](model))
     sites.set({})
     return sites
@@ -101,4 +103,5 @@ def install(model: nn.Module) -> Sites:
 
 def qualified(model: nn.Module, module: nn.Module) -> str:
     """Name of a sub-module inside `model`."""
-    return next(name for name, candidate in model.named_modules() if candidate is module)
+    names: dict[int, str] = {id(candidate): name for name, candidate in model.named_modules()}
+    return names[id(module)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-Listing = tuple[tuple[str, ...], list[tuple[str, ...]]]
+Listing = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 
 
 def tasks() -> Listing:
@@ -51,7 +51,11 @@ def metrics() -> Listing:
     from harness.evaluation.metrics.registry import METRICS as task_metrics
     from harness.inference.metrics import METRICS as text_metrics
 
-    rows = [(name, "split", m.description, m.source) for name, m in sorted(task_metrics.items())]
+    rows = [
+        ("loss", "split", "mean cross-entropy per target (example or token), nats", "-"),
+        ("perplexity", "split", "exp(loss) of a language model", "Jelinek, Mercer, Bahl, Baker 1977"),
+    ]
+    rows += [(name, "split", m.description, m.source) for name, m in sorted(task_metrics.items())]
     rows += [(m.name, m.unit, m.description, m.source) for m in sorted(text_metrics.values(), key=lambda m: m.name)]
     return ("metric", "unit", "what it is", "source"), rows
 

@@ -16,7 +16,7 @@ from harness.identity import device_type
 from harness.inference.request import Setting
 from harness.randomness import TRAINING_ROLES
 from harness.regimes.regime import SITES, Regime
-from harness.spec.cells import BaseCell, GenerationCell, Problem, TrainingCell
+from harness.spec.cells import BaseCell, Cell, GenerationCell, Problem, TrainingCell
 from harness.spec.grid import Grid, Training, entry_name, entry_options
 from harness.spec.models import Model, resolve_model
 
@@ -57,6 +57,11 @@ class Expansion:
     skipped: list[Skipped] = field(default_factory=list)
     pending: list[tuple[Problem, Regime]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every cell, in the order in which they can be computed."""
+        return [*self.bases, *self.selection, *self.training, *self.generation]
 
 
 def expand(grid: Grid, store: Store, data: Path | None) -> Expansion:
@@ -114,7 +119,9 @@ def _problem(
         raise UserError(f"{where}: training.sample: a stream of text has no examples to draw (allowed: all)")
     tokenizer = tokenizer_for(model, loaded, fingerprint, store.root / "cache" / "tokenizers")
     device = device_type(grid.device)
-    precision = ("bf16-mixed" if device == "cuda" else "32-true") if training.precision == "auto" else training.precision
+    precision = (
+        ("bf16-mixed" if device == "cuda" else "32-true") if training.precision == "auto" else training.precision
+    )
     return Problem(
         task=task,
         options=options,
@@ -216,7 +223,7 @@ def _cell(
     repeat: int = 0,
     selection: bool = False,
 ) -> TrainingCell:
-    declared = dict.fromkeys(TRAINING_ROLES, level)
+    declared: dict[str, int] = dict.fromkeys(TRAINING_ROLES, level)
     return TrainingCell(problem, regime, training, rate, level, declared, repeat=repeat, selection=selection)
 
 

@@ -55,7 +55,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}$")]
 class Training(Strict):
     """How a training cell is optimised. All of it is part of the cell's identity."""
 
-    epochs: Positive | None = Field(default=None, description="passes over the training examples (3 where steps are not given)")
+    epochs: Positive | None = Field(
+        default=None, description="passes over the training examples (3 where steps are not given)"
+    )
     steps: Count | None = Field(default=None, description="optimiser steps (instead of epochs)")
     batch_size: Count = Field(default=32, description="effective batch: examples per optimiser step")
     micro_batch_size: Count | None = Field(default=None, description="examples per forward (accumulation); default all")
@@ -75,7 +77,9 @@ class Training(Strict):
         default=None, description="validation: fraction of the steps (below 1) or steps; default once an epoch"
     )
     select: str = Field(default="validation.loss", description="which checkpoint is kept: validation.METRIC or last")
-    early_stopping: Count | None = Field(default=None, description="stop after so many validations without a better one")
+    early_stopping: Count | None = Field(
+        default=None, description="stop after so many validations without a better one"
+    )
     sample: Annotated[Any, BeforeValidator(_sample)] = Field(
         default="all", description="what the `sample` role draws: nothing, a bootstrap, or a fraction of the examples"
     )
@@ -153,7 +157,9 @@ class Decoding(Strict):
 class ModelOptions(Strict):
     """What a grid may say about one model beside its name."""
 
-    tokenizer: Literal["own", "bpe", "char"] | None = Field(default=None, description="default: own, or bpe for scratch")
+    tokenizer: Literal["own", "bpe", "char"] | None = Field(
+        default=None, description="default: own, or bpe for scratch"
+    )
     vocabulary: Annotated[int, Field(ge=8)] = Field(default=1000, description="size of a trained BPE vocabulary")
     layers: Count | None = None
     width: Count | None = None
@@ -165,7 +171,9 @@ class ModelOptions(Strict):
 
 def _entry(value: Any) -> Any:
     options = next(iter(value.values())) if isinstance(value, dict) and len(value) == 1 else None
-    if isinstance(value, str) or (isinstance(value, dict) and len(value) == 1 and (options is None or isinstance(options, dict))):
+    if isinstance(value, str) or (
+        isinstance(value, dict) and len(value) == 1 and (options is None or isinstance(options, dict))
+    ):
         return value
     raise ValueError("must be a name or one `name: {options}`")
 
@@ -179,7 +187,9 @@ class Grid(Strict):
     tasks: Annotated[list[Annotated[Any, BeforeValidator(_entry)]], Field(min_length=1)]
     models: Annotated[list[Annotated[Any, BeforeValidator(_entry)]], Field(min_length=1)]
     regimes: Annotated[dict[Name, Any], Field(min_length=1)]
-    reference: str | None = Field(default=None, description="the regime that others are compared with; default the first")
+    reference: str | None = Field(
+        default=None, description="the regime that others are compared with; default the first"
+    )
     training: Training = Training()
     by_task: dict[str, dict[str, Any]] = Field(default={}, description="overrides of `training`, by task")
     replicates: Replicates = Replicates()
@@ -214,6 +224,7 @@ class Grid(Strict):
         if "steps" in override or "epochs" in override:
             base = {key: value for key, value in base.items() if key not in ("steps", "epochs")}
         return Training.model_validate({**base, **override})
+
 
 def grid_folder() -> Path:
     """The grid files that ship with twodice."""

@@ -16,8 +16,17 @@ from harness.spec.presets import PRESETS, Family, Shape
 
 FAMILIES: tuple[Family, ...] = ("bert", "gpt2")
 # What a checkpoint folder is read for; nothing else of it is opened, and no pickled weights ever.
-_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json", "tokenizer_config.json",
-          "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt")
+_FILES = (
+    "config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+)
 
 
 @dataclass(frozen=True)
@@ -100,11 +109,17 @@ def _checkpoint(name: str, options: ModelOptions, where: str) -> Model:
     config = _config(folder, f"{where}: models.{name}")
     family = config.get("model_type")
     if family not in FAMILIES:
-        raise UserError(f"{where}: models.{name}: model type '{family}' is not supported (allowed: {', '.join(FAMILIES)})")
+        raise UserError(
+            f"{where}: models.{name}: model type '{family}' is not supported (allowed: {', '.join(FAMILIES)})"
+        )
     if not list(folder.glob("*.safetensors")):
-        raise UserError(f"{where}: models.{name}: {folder} has no .safetensors weights (pickled weights are never read)")
+        raise UserError(
+            f"{where}: models.{name}: {folder} has no .safetensors weights (pickled weights are never read)"
+        )
     if options.tokenizer not in (None, "own"):
-        raise UserError(f"{where}: models.{name}.tokenizer: pretrained weights go with their own tokenizer (allowed: own)")
+        raise UserError(
+            f"{where}: models.{name}.tokenizer: pretrained weights go with their own tokenizer (allowed: own)"
+        )
     positions = int(config.get("max_position_embeddings") or config.get("n_positions") or 0)
     return Model(label, family, positions, "own", options.vocabulary, folder=folder, digest=_digest(folder))
 
@@ -133,8 +148,8 @@ def _download(name: str, where: str) -> Path:
     except Exception as error:  # noqa: BLE001 - the hub client raises a dozen types; each means "not to be had"
         presets = ", ".join(f"scratch:{preset}" for preset in PRESETS)
         raise UserError(
-            f"{where}: models.{name}: no such folder, not in the hub's cache, and the hub cannot be reached or does not "
-            f"have it ({type(error).__name__}); allowed: a hub id, a folder, or {presets}"
+            f"{where}: models.{name}: no such folder, not in the hub's cache, and not to be had from the hub "
+            f"({type(error).__name__}); allowed: a hub id, a folder, or {presets}"
         ) from None
 
 

@@ -21,8 +21,10 @@ Arm = tuple[str, str, str, str]
 def summary(expansion: Expansion, store: Store) -> Iterator[Table | Text]:
     """A table with a row per arm and kind of cell, then notes: environment, time, pending and skipped arms."""
     records = {record.uid: record for record in store.records()}
-    cells: list[Cell] = [*expansion.bases, *expansion.selection, *expansion.training, *expansion.generation]
-    table = Table("kind", "task", "model", "regime", "cells", "done", "missing", "failed", "why", box=None, pad_edge=False)
+    cells = expansion.cells
+    table = Table(
+        "kind", "task", "model", "regime", "cells", "done", "missing", "failed", "why", box=None, pad_edge=False
+    )
     arms: dict[Arm, list[Cell]] = {}
     for cell in cells:
         arms.setdefault(_arm(cell), []).append(cell)

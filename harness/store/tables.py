@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,12 @@ _TRAINING = ["uid", "task", "model", "regime", "learning_rate", "training_replic
 _GENERATION = ["uid", "training_uid", "task", "model", "regime", "training_replicate", "top_k", "temperature",
                "inference_replicate"]  # fmt: skip
 COLUMNS: dict[str, list[str]] = {
-    "cells": ["uid", "kind", "task", "model", "regime", "training_replicate", "top_k", "temperature",
+    "cells": ["uid", "kind", "task", "model", "regime", "training_replicate", "repeat", "top_k", "temperature",
               "inference_replicate", "status", "reason", *VOLATILE],
     "training": [*_TRAINING, "split", "metric", "value"],
     "predictions": ["uid", "split", "example", "label", "prediction", "loss", "targets"],
-    "generations": [*_GENERATION, "prompt", "prompt_text", "text", "token_ids", "logprobs", "sampling_logprobs", "finished"],
+    "generations": [*_GENERATION, "prompt", "prompt_text", "text", "token_ids", "logprobs", "sampling_logprobs",
+                    "finished"],
     "generation_metrics": [*_GENERATION, "unit", "prompt", "metric", "value"],
     "rates": ["uid", "site", "step", "rate"],
     "history": ["uid", "step", "metric", "value"],
@@ -79,7 +80,7 @@ def _join(name: str, frames: list[pd.DataFrame]) -> pd.DataFrame:
     if not filled:
         return pd.DataFrame({column: pd.Series(dtype=object) for column in COLUMNS[name]})
     joined = pd.concat(filled, ignore_index=True)
-    for column in ("training_replicate", "inference_replicate"):
+    for column in ("training_replicate", "repeat", "inference_replicate"):
         if column in joined:
             joined[column] = joined[column].astype("Int64")
     extra = [column for column in joined if column not in COLUMNS[name]]
@@ -124,7 +125,7 @@ def _across_replicates(generations: pd.DataFrame) -> pd.DataFrame:
 
 
 def _cells(expansion: Expansion, store: Store) -> pd.DataFrame:
-    rows = [_cell_row(cell, store) for cell in _all_cells(expansion)]
+    rows = [_cell_row(cell, store) for cell in expansion.cells]
     for problem, regime in expansion.pending:
         row = {"uid": "", "kind": "training", "task": problem.task, "model": problem.model.name, "regime": regime.name}
         rows.append({**row, "status": "missing", "reason": "its learning rate is not selected yet"})
@@ -133,13 +134,6 @@ def _cells(expansion: Expansion, store: Store) -> pd.DataFrame:
             row = {"uid": "", "kind": "training", "task": skip.task, "model": skip.model, "regime": regime_name}
             rows.append({**row, "status": "skipped", "reason": skip.reason})
     return pd.DataFrame(rows)
-
-
-def _all_cells(expansion: Expansion) -> Iterator[Cell]:
-    yield from expansion.bases
-    yield from expansion.selection
-    yield from expansion.training
-    yield from expansion.generation
 
 
 def cell_state(cell: Cell, store: Store) -> tuple[str, str]:
@@ -159,9 +153,9 @@ def _cell_row(cell: Cell, store: Store) -> dict[str, Any]:
     status, reason = cell_state(cell, store)
     row: dict[str, Any] = {"uid": cell.uid, "kind": cell.kind, "status": status, "reason": reason}
     if isinstance(cell, GenerationCell):
-        row.update({k: v for k, v in cell.factors.items() if k != "training_uid"})
+        row.update({k: v for k, v in cell.factors.items() if k != "training_uid"}, repeat=cell.parent.repeat)
     elif isinstance(cell, TrainingCell):
-        row.update({key: cell.factors[key] for key in ("task", "model", "regime", "training_replicate")})
+        row.update({key: cell.factors[key] for key in ("task", "model", "regime", "training_replicate", "repeat")})
         row["kind"] = "selection" if cell.selection else "training"
     else:
         row.update(task=cell.problem.task, model=cell.problem.model.name)

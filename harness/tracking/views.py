@@ -76,7 +76,8 @@ def _setting(k: str, temperature: float, cells: list[tuple[GenerationCell, Recor
 
     metrics = pd.concat([store.frame(cell.uid, "metrics") for cell, _ in cells])
     texts = pd.concat([store.frame(cell.uid, "generations") for cell, _ in cells])
-    means = {f"{u}.{m}": float(v) for (u, m), v in metrics.groupby(["unit", "metric"])["value"].mean().items()}
+    groups = metrics.groupby(["unit", "metric"])["value"]
+    means = {f"{unit}.{metric}": float(values.mean()) for (unit, metric), values in groups}
     across: dict[str, list[float]] = {}
     for _, group in texts.groupby("prompt", sort=True):
         same = [Text(tuple(i), tuple(p)) for i, p in zip(group["token_ids"], group["logprobs"], strict=True)]

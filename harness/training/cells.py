@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def prepare_process(device: str) -> None:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     # Filling fresh memory with NaN finds reads of uninitialised memory; it costs time and no number depends on it.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if device == "cuda" and not torch.cuda.is_available():
         raise CellError("the grid wants a GPU (device: cuda) but torch finds none; set device: cpu")
 
@@ -137,7 +138,7 @@ def run_training(
     )  # fmt: skip
     last = worker.work(cell) / "checkpoint-last"
     if worker.keep == "all":
-        fit.on_last = lambda: export(model, inputs, last)
+        fit.on_last = partial(export, model, inputs, last)
     try:
         history = fit.run()
         metrics, predictions = evaluate_splits(model, cell, inputs)

@@ -76,7 +76,7 @@ class Fit:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     selection: Selection | None = None
     best: dict[str, Any] = field(default_factory=dict)
-    on_last: Callable[[], None] | None = None
+    on_last: Callable[[], object] | None = None
 
     def __post_init__(self) -> None:
         self.batches = Batches(self.split, self.training, self.streams)

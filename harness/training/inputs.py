@@ -171,7 +171,7 @@ def corrupt(batch: MicroBatch, inputs: Inputs, generators: list[np.random.Genera
     for row, generator in enumerate(generators):
         chosen = real[row] & (generator.random(ids.shape[1]) < 0.15)
         targets[row, chosen] = ids[row, chosen]
-        fate, other = generator.random(ids.shape[1]), generator.integers(0, vocabulary, ids.shape[1])
+        fate, other = generator.random(ids.shape[1]), generator.integers(0, vocabulary, size=ids.shape[1:])
         ids[row, chosen & (fate < 0.8)] = special.mask
         ids[row, chosen & (fate >= 0.9)] = other[chosen & (fate >= 0.9)]
     tensors: dict[str, Any] = {**batch.inputs, "input_ids": torch.from_numpy(ids)}

@@ -44,7 +44,9 @@ def new_model(problem: Problem, inputs: Inputs, objective: Objective, streams: S
     return model
 
 
-def load_model(problem: Problem, inputs: Inputs, folder: Path, objective: Objective, streams: Streams, attention: str) -> Any:
+def load_model(
+    problem: Problem, inputs: Inputs, folder: Path, objective: Objective, streams: Streams, attention: str
+) -> Any:
     """A model from a checkpoint folder; weights that the checkpoint lacks (a new head) are keyed.
 
     Raises:
@@ -105,8 +107,17 @@ def _keyed(seeds: dict[int, int]) -> Iterator[None]:
     """Inside the block, transformers' initialisers draw from a generator keyed by the tensor they fill."""
     table: dict[str, Any] = initialization.TORCH_INIT_FUNCTIONS
     originals = dict(table)
-    random = ("uniform_", "normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_",
-              "trunc_normal_", "orthogonal_", "sparse_")
+    random = (
+        "uniform_",
+        "normal_",
+        "xavier_uniform_",
+        "xavier_normal_",
+        "kaiming_uniform_",
+        "kaiming_normal_",
+        "trunc_normal_",
+        "orthogonal_",
+        "sparse_",
+    )
 
     def wrap(function: Any) -> Any:
         def draw(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:

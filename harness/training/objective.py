@@ -20,9 +20,7 @@ def forward(model: Any, batch: MicroBatch) -> Tensor:
 
 def loss_sum(logits: Tensor, targets: Tensor) -> Tensor:
     """Sum of the cross-entropies (nats) over all targets; divide by their number in the effective batch."""
-    return functional.cross_entropy(
-        logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
+    return functional.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORED, reduction="sum")
 
 
 def losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

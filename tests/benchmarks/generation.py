@@ -128,45 +128,48 @@ def two_at_once(pool: ProcessPoolExecutor, which: str, shape: Shape) -> float:
     return (time.perf_counter() - start) / WORKERS
 
 
-def compare(shape: Shape, repeats: int, threads: int, pool: ProcessPoolExecutor) -> str:
-    """Medians of interleaved runs and their ratios, as lines."""
+def compare(shape: Shape, repeats: int, threads: int, pool: ProcessPoolExecutor | None) -> str:
+    """Medians of interleaved runs and their ratios, as lines; the lines on two workers only where there is a pool."""
     model, prompts = random_model(shape), random_prompts(shape)
     rounds = []
-    for _ in range(repeats + 1):
+    for _ in range(repeats):
         torch.set_num_threads(1)
         one_pass = ours(model, prompts, shape)
         torch.set_num_threads(threads)
         whole, again = loop(model, prompts, shape)
-        rounds.append(
-            (one_pass, whole, whole - again, *(two_at_once(pool, which, shape) for which in ("ours", "loop")))
-        )
-    # The first round only warms up.
-    one_pass, whole, once, pair, pair_of_loops = map(statistics.median, zip(*rounds[1:], strict=True))
-    return "\n".join(
-        [
-            shape.name,
-            f"  loop of model.generate, {threads} threads                 {whole:7.3f} s   (greedy once: {once:7.3f} s)",
-            f"  twodice, one pass, 1 thread                       {one_pass:7.3f} s   {whole / one_pass:5.2f} x   "
-            f"(greedy once: {once / one_pass:5.2f} x)",
-            f"  twodice, {WORKERS} workers, per checkpoint               {pair:7.3f} s   {whole / pair:5.2f} x   "
-            f"(greedy once: {once / pair:5.2f} x)",
-            f"  {WORKERS} parallel loops of 1 thread, per checkpoint     {pair_of_loops:7.3f} s   "
-            f"twodice's {WORKERS} workers: {pair_of_loops / pair:5.2f} x",
-        ]
-    )
+        pairs = [two_at_once(pool, which, shape) for which in ("ours", "loop")] if pool else []
+        rounds.append((one_pass, whole, whole - again, *pairs))
+    one_pass, whole, once, *pairs = map(statistics.median, zip(*rounds, strict=True))
+    lines = [
+        shape.name,
+        f"  loop, {threads} threads                  {whole:7.3f} s   (greedy once: {once:7.3f} s)",
+        f"  twodice, one pass, 1 thread      {_against(one_pass, whole, once)}",
+    ]
+    if pairs:
+        lines.append(f"  twodice, {WORKERS} workers, each grid    {_against(pairs[0], whole, once)}")
+        ratio = pairs[1] / pairs[0]
+        lines.append(f"  {WORKERS} loops of 1 thread, each grid  {pairs[1]:7.3f} s   ({ratio:.2f} x the workers' time)")
+    return "\n".join(lines)
+
+
+def _against(seconds: float, whole: float, once: float) -> str:
+    return f"{seconds:7.3f} s   {whole / seconds:5.2f} x faster   (greedy once: {once / seconds:5.2f} x)"
 
 
 def main() -> None:
-    """Prints five lines per shape."""
+    """Prints the comparison of each shape. The small one takes seconds, the large one a minute a round."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--repeats", type=int, default=7, help="rounds of the small shape; the large one has a third")
+    parser.add_argument("--small-only", action="store_true")
+    arguments = parser.parse_args()
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    threads = torch.get_num_threads()
-    print(f"seconds for one checkpoint's grid, medians of {repeats} interleaved runs")
+    threads, small, large = torch.get_num_threads(), *SHAPES
+    print(f"seconds for one checkpoint's grid, medians of interleaved runs, {threads} cores")
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
-        for shape in SHAPES:
-            print(compare(shape, repeats, threads, pool), flush=True)
+        compare(small, 1, threads, pool)  # warms up
+        print(compare(small, arguments.repeats, threads, pool), flush=True)
+    if not arguments.small_only:
+        print(compare(large, max(1, arguments.repeats // 3), threads, None), flush=True)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,12 @@ def batches(split: object = None, *, order: int = 0, level: int = 0, **training:
 
 
 def epoch_rows(made: Batches, number: int) -> list[int]:
-    return [int(row) for step in range(made.per_epoch) for micro in made.step(number * made.per_epoch + step) for row in micro]
+    return [
+        int(row)
+        for step in range(made.per_epoch)
+        for micro in made.step(number * made.per_epoch + step)
+        for row in micro
+    ]
 
 
 @pytest.mark.parametrize("bucketing", [True, False])

@@ -12,7 +12,9 @@ from harness.training.checkpoint import SafetensorsIO
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     state = {
         "state_dict": OrderedDict(a=torch.arange(6.0).view(2, 3), b=torch.tensor(3)),
-        "optimizer_states": [{"state": {0: {"step": torch.tensor(4.0), "exp_avg": torch.ones(2)}}, "groups": [{"lr": 0.1}]}],
+        "optimizer_states": [
+            {"state": {0: {"step": torch.tensor(4.0), "exp_avg": torch.ones(2)}}, "groups": [{"lr": 0.1}]}
+        ],
         "nothing": None,
         "pair": (1, "two"),
         "loops": {"fit": {"done": True, "nan": float("nan")}},

@@ -13,15 +13,13 @@ import torch
 from harness.regimes.regime import parse_regime
 from harness.spec.cells import TrainingCell
 from harness.spec.expand import expand
-from harness.spec.grid import parse_grid
+from harness.spec.grid import Training, parse_grid
 from harness.store import Store
+from harness.training.batches import Batches
 from harness.training.cells import Worker, run_training, start_model
 from harness.training.fit import Fit
-from harness.training.module import Diverged, learning_rate
-from harness.training.module import CellModule, evaluation_steps
-from harness.training.batches import Batches
 from harness.training.model import objective_of
-from harness.spec.grid import Training
+from harness.training.module import CellModule, Diverged, evaluation_steps, learning_rate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -120,13 +118,22 @@ def test_a_model_from_pretrained_trains_with_dropout_on(tiny: Any, home: Path) -
     fit = make_fit(worker, cell)
     fit.model = loaded
     modes: list[bool] = []
-    loaded.dropout.register_forward_hook(lambda module, _, output: modes.append(module.training and bool((output == 0).any())))
+    loaded.dropout.register_forward_hook(
+        lambda module, _, output: modes.append(module.training and bool((output == 0).any()))
+    )
     fit.run()
     assert all(modes[:5])
 
 
 def test_accumulated_micro_batches_have_different_masks(tiny: Any, home: Path) -> None:
-    training = {"steps": 1, "batch_size": 16, "micro_batch_size": 4, "max_length": 40, "bucketing": False, "select": "last"}
+    training = {
+        "steps": 1,
+        "batch_size": 16,
+        "micro_batch_size": 4,
+        "max_length": 40,
+        "bucketing": False,
+        "select": "last",
+    }
     worker, cell = make_cell(tiny(training=training, regimes={"half": {"embedding": 0.5}}), home, "half")
     fit = make_fit(worker, cell)
     masks: list[torch.Tensor] = []
@@ -218,7 +225,7 @@ def test_an_audit_failure_fails_the_cell(tiny: Any, home: Path, monkeypatch: pyt
     worker, cell = make_cell(tiny(), home)
     fit = make_fit(worker, cell)
     monkeypatch.setattr(CellModule, "on_fit_start", lambda self: self.model.eval())
-    with pytest.raises(Exception, match="audit: .* is in eval mode"):
+    with pytest.raises(Exception, match=r"audit: .* is in eval mode"):
         fit.run()
 
 
@@ -233,7 +240,7 @@ def test_a_mode_left_behind_by_an_evaluation_is_caught(tiny: Any, home: Path, mo
         self.model.eval()
 
     monkeypatch.setattr(Fit, "_validate", careless)
-    with pytest.raises(Exception, match="audit: .* is in eval mode"):
+    with pytest.raises(Exception, match=r"audit: .* is in eval mode"):
         fit.run()
     assert fit.trainer.global_step == 3
 

@@ -1,0 +1,236 @@
+"""Whole grids through real worker processes: equal results whatever the number of workers, nothing lost, no orphans."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+from conftest import LANGUAGE, TINY, invented_rows, tiny_grid
+
+from harness.errors import UserError
+from harness.executors.jobs import Event, plan_jobs
+from harness.executors.run import Outcome, Runner, only_run, parse_filters
+from harness.spec.expand import expand
+from harness.spec.grid import parse_grid
+from harness.store import Store
+from harness.store.tables import TABLES, VOLATILE
+
+
+BOTH: dict[str, Any] = {
+    "tasks": [*tiny_grid()["tasks"], *LANGUAGE["tasks"]],
+    "models": [{"scratch:gpt2-tiny": {**TINY, "pretrain_steps": 4}}],
+    "by_task": {"text": LANGUAGE["training"]},
+    "decoding": LANGUAGE["decoding"],
+}
+
+
+def run(grid: dict[str, Any], root: Path, **options: Any) -> Outcome:
+    options.setdefault("say", lambda _: None)
+    return Runner(parse_grid(grid, "grid"), root, **options).run()
+
+
+def comparable(root: Path, name: str = "tiny") -> dict[str, pd.DataFrame]:
+    folder = root / "results" / name / "tables"
+    tables = {table: pd.read_parquet(folder / f"{table}.parquet") for table in TABLES}
+    return {table: frame.drop(columns=[c for c in VOLATILE if c in frame and table == "cells"]) for table, frame in tables.items()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Outcome]]:
+    """One finished grid of both kinds of task, run by one worker."""
+    root = tmp_path_factory.mktemp("finished")
+    write_data(root)
+    before = os.getcwd()
+    os.chdir(root)
+    try:
+        yield root, run(tiny_grid(**BOTH), root, jobs=1)
+    finally:
+        os.chdir(before)
+
+
+def write_data(root: Path) -> None:
+
+    for name, rows in (("train", invented_rows(96)), ("dev", invented_rows(32, 200)), ("test", invented_rows(40, 400))):
+        (root / f"{name}.csv").write_text("\n".join(["text,label", *(f"{t},{c}" for t, c in rows)]) + "\n")
+        (root / f"{name}.txt").write_text("\n".join(t for t, _ in rows) + "\n")
+
+
+def test_a_grid_is_computed_mirrored_and_reported(finished: tuple[Path, Outcome]) -> None:
+    root, outcome = finished
+    assert outcome.failed == []
+    assert outcome.tracking == ""
+    assert outcome.counts == {"done": 2 + 8 + 4 * 5}
+    tables = comparable(root)
+    assert set(tables["training"]["split"]) == {"train", "validation", "test"}
+    assert set(tables["training"]["task"]) == {"csv", "text"}
+    assert len(tables["generations"]) == 4 * 5 * 6
+    assert set(tables["rates"]["site"]) == {"embedding", "attention", "sublayer", "identity", "head"}
+    reports = {path.name for path in outcome.report}
+    assert {"generalization.csv", "generalization.md", "generalization.tex", "generation.csv", "cells.csv"} <= reports
+    assert {"generalization_gap.svg", "diversity_by_k.png"} <= reports
+
+
+def test_two_workers_in_another_directory_give_identical_tables(
+    finished: tuple[Path, Outcome], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_data(home)
+    run(tiny_grid(**BOTH), home, jobs=2)
+    one, two = comparable(finished[0]), comparable(home)
+    for name in TABLES:
+        pd.testing.assert_frame_equal(one[name], two[name], check_exact=True)
+    for path in (finished[0] / "reports" / "tiny").iterdir():
+        assert path.read_bytes() == (home / "reports" / "tiny" / path.name).read_bytes(), path.name
+
+
+def test_a_second_run_computes_nothing(finished: tuple[Path, Outcome]) -> None:
+    root, _ = finished
+    os.chdir(root)
+    events: list[Event] = []
+    before = comparable(root)
+    outcome = run(tiny_grid(**BOTH), root, listen=events.append)
+    assert events == []
+    assert outcome.counts == {"done": 30}
+    for name, table in comparable(root).items():
+        pd.testing.assert_frame_equal(before[name], table, check_exact=True)
+
+
+def test_one_more_k_and_replicate_computes_only_their_rows(finished: tuple[Path, Outcome], home: Path) -> None:
+    root, _ = finished
+    os.chdir(root)
+    decoding = {**LANGUAGE["decoding"], "top_k": [1, 5, 9, "all"]}
+    grid = tiny_grid(**{**BOTH, "decoding": decoding}, name="wider", replicates={"training": {"count": 2}, "inference": {"count": 3}})
+    store = Store(root / "results")
+    jobs = plan_jobs(expand(parse_grid(grid, "g"), store, None), store)
+    assert all(not job.train for job in jobs)
+    assert sum(len(job.generation) for job in jobs) == 4 * (3 + 1 + 1)
+    run(grid, root)
+    old, new = comparable(root), comparable(root, "wider")
+    merged = old["generations"].merge(new["generations"], on="uid", suffixes=("", "_new"))
+    by = ["uid", "prompt"]
+    shared = new["generations"][new["generations"]["uid"].isin(old["generations"]["uid"])]
+    pd.testing.assert_frame_equal(
+        old["generations"].sort_values(by, ignore_index=True), shared.sort_values(by, ignore_index=True), check_exact=True
+    )
+    assert len(merged) > 0
+    # A grid run in one go, elsewhere, has the very same texts.
+    write_data(home)
+    os.chdir(home)
+    run(grid, home, jobs=2)
+    pd.testing.assert_frame_equal(new["generations"], comparable(home, "wider")["generations"], check_exact=True)
+
+
+def test_greedy_has_no_decode_variance_and_stands_once(finished: tuple[Path, Outcome]) -> None:
+    texts = comparable(finished[0])["generations"].query("top_k == '1'")
+    assert set(texts["inference_replicate"]) == {0}
+    assert texts["sampling_logprobs"].map(lambda values: set(values) <= {0.0}).all()
+
+
+def test_a_failing_cell_costs_only_itself(tiny: Callable[..., dict[str, Any]], home: Path) -> None:
+    """A regime whose learning rate makes the loss explode, beside one that trains."""
+    grid = tiny(training={**tiny()["training"], "learning_rate": [1e30], "clip": 0, "warmup": 0})
+    grid["by_task"] = {}
+    outcome = run(grid, home, jobs=2)
+    assert outcome.counts == {"diverged": 4}
+    assert outcome.failed == []  # diverged is a result
+    events: list[Event] = []
+    run(grid, home, listen=events.append)
+    assert events == []  # and it is kept
+
+
+def test_a_killed_worker_costs_its_cell_and_the_next_run_heals_it(
+    tiny: Callable[..., dict[str, Any]], home: Path
+) -> None:
+    killed: list[str] = []
+
+    def kill(event: Event) -> None:
+        workers = [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())]
+        if event.status == "running" and not killed and workers:
+            killed.append(event.uid)
+            os.kill(workers[0].pid, signal.SIGKILL)
+
+    grid = tiny(training={**tiny()["training"], "steps": 400, "evaluate_every": 400})
+    outcome = run(grid, home, listen=kill, jobs=1)
+    assert killed
+    assert outcome.counts == {"done": 3, "error": 1}
+    assert "signal 9" in outcome.failed[0][1]
+    events: list[Event] = []
+    healed = run(grid, home, listen=events.append)
+    assert healed.counts == {"done": 4}
+    assert {event.uid for event in events} == {killed[0]}
+
+
+def test_no_worker_outlives_the_run(tiny: Callable[..., dict[str, Any]], home: Path) -> None:
+    run(tiny(), home, jobs=2)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        left = [p for p in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(p.cmdline())]
+        if not left:
+            break
+        time.sleep(0.1)
+    assert left == []
+
+
+def test_a_selected_learning_rate_runs_in_two_rounds(tiny: Callable[..., dict[str, Any]], home: Path) -> None:
+    grid = tiny(training={**tiny()["training"], "learning_rate": [1e-6, 1e-2], "steps": 30}, regimes={"none": {}})
+    outcome = run(grid, home, jobs=2)
+    assert outcome.counts == {"done": 2 + 2}
+    tables = comparable(home)
+    assert set(tables["training"]["learning_rate"]) == {1e-2}
+    assert set(tables["selection"]["learning_rate"]) == {1e-6, 1e-2}
+    assert not set(tables["selection"]["uid"]) & set(tables["training"]["uid"])
+
+
+def test_only_runs_what_matches(tiny: Callable[..., dict[str, Any]], home: Path) -> None:
+    outcome = run(tiny(), home, only=["regime=none"])
+    assert outcome.counts == {"done": 2, "missing": 2}
+    with pytest.raises(UserError, match="--only 'regme=x': write key=pattern, did you mean 'regime'"):
+        parse_filters(["regme=x"])
+
+
+def test_checkpoints_that_are_not_kept_are_trained_again_to_the_same_texts(
+    tiny: Callable[..., dict[str, Any]], home: Path
+) -> None:
+    grid = tiny(**{**LANGUAGE, "regimes": {"standard-0.1": {"all": 0.1}}}, keep="none", replicates={"training": {"count": 1}})
+    run(grid, home)
+    store = Store(home / "results")
+    assert not list(store.cells.glob("*/checkpoint"))
+    before = comparable(home)["generations"]
+    grid["decoding"] = {**grid["decoding"], "top_k": [1, 5, 7, "all"]}
+    outcome = run(grid, home)
+    assert outcome.failed == []
+    after = comparable(home)["generations"]
+    kept = after[after["uid"].isin(before["uid"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(before, kept, check_exact=True)
+
+
+def test_all_checkpoints_are_kept_where_wanted(tiny: Callable[..., dict[str, Any]], home: Path) -> None:
+    run(tiny(keep="all", regimes={"none": {}}), home)
+    folders = {path.name for path in (home / "results" / "cells").glob("*/checkpoint*")}
+    assert folders == {"checkpoint", "checkpoint-last"}
+
+
+def test_two_runs_at_once_are_refused(home: Path) -> None:
+    with only_run(home / "results"):
+        with pytest.raises(UserError, match="another `twodice run` is working"):
+            with only_run(home / "results"):
+                pass
+    with only_run(home / "results"):
+        pass
+
+
+def test_a_tracking_server_that_is_down_costs_nothing(
+    tiny: Callable[..., dict[str, Any]], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    lines: list[str] = []
+    outcome = run(tiny(regimes={"none": {}}), home, say=lines.append)
+    assert outcome.counts == {"done": 2}
+    assert outcome.tracking
+    assert "secret" not in " ".join(lines) + outcome.tracking
