@@ -56,7 +56,9 @@ def plan(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> Non
 def run(
     grid: GridName,
     data: DataFolder = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="worker processes; default: all cores")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="worker processes; default: all cores")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="task=, model= or regime=PATTERN")] = None,
     set_: Overrides = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="stop at the first failed cell")] = False,

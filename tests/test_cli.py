@@ -150,7 +150,9 @@ def test_a_run_that_is_interrupted_says_how_to_go_on(tiny: Grid, home: Path) -> 
     file = write(home, tiny(training={**tiny()["training"], "steps": 100_000}))
     variables = {**os.environ, "TWODICE_HOME": str(home)}
     command = [sys.executable, "-m", "harness.cli", "run", file, "--jobs", "1"]
-    process = subprocess.Popen(command, cwd=home, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=home, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 120
     while not list((home / "results" / "work").glob("*")) and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from harness.data.tokenizer import Family, copy_tokenizer, special_ids
 from harness.errors import UserError
-from harness.inference.request import Prompt
+from harness.request import Prompt
 
 ARROW = " =>"  # ends a prompt of a conditional task; the target follows after one space
 

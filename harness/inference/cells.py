@@ -12,7 +12,7 @@ from harness.errors import CellError
 from harness.inference.engine import generate
 from harness.inference.metrics import Text, set_metrics, text_metrics
 from harness.inference.probe import row_independence
-from harness.inference.request import Generated, Prompt
+from harness.request import Generated, Prompt
 from harness.spec.cells import GenerationCell, TrainingCell
 from harness.store import Store
 from harness.training.cells import Worker, prepare_process, save_record

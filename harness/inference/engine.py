@@ -22,8 +22,8 @@ from torch import Tensor
 
 from harness.errors import CellError
 from harness.inference import noise
-from harness.inference.request import Generated, Prompt, Setting
 from harness.inference.sampler import Draw, sample
+from harness.request import Generated, Prompt, Setting
 
 # One thread and at least this many rows make a row's logits independent of its neighbours on CPUs: products of fewer
 # rows take another path through the matrix library, which rounds differently.

@@ -10,9 +10,9 @@ from typing import Any
 
 from harness.data.task import Kind
 from harness.identity import STAGE_VERSIONS, Identity, uid
-from harness.inference.request import SAMPLER_VERSION, Setting
 from harness.randomness import Streams
 from harness.regimes.regime import Regime
+from harness.request import SAMPLER_VERSION, Setting
 from harness.spec.grid import Decoding, Training
 from harness.spec.models import Model
 

@@ -13,9 +13,9 @@ from harness.data.assets import task_data, tokenizer_for
 from harness.data.task import TaskData
 from harness.errors import UserError, nearest
 from harness.identity import device_type
-from harness.inference.request import Setting
 from harness.randomness import TRAINING_ROLES
 from harness.regimes.regime import SITES, Regime
+from harness.request import Setting
 from harness.spec.cells import BaseCell, Cell, GenerationCell, Problem, TrainingCell
 from harness.spec.grid import Grid, Training, entry_name, entry_options
 from harness.spec.models import Model, resolve_model

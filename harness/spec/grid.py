@@ -11,8 +11,8 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from harness.errors import UserError, nearest
-from harness.inference.request import Setting
 from harness.regimes.regime import Regime, parse_regime
+from harness.request import Setting
 
 
 class Strict(BaseModel):

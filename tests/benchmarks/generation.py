@@ -25,7 +25,8 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from harness.inference.engine import generate
-from harness.inference.request import Prompt, Setting
+from harness.request import Prompt, Setting
+from harness.spec.presets import PRESETS
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Shape:
     """One comparison."""
 
     name: str
-    config: dict[str, int]
+    config: dict[str, Any]
     top_k: tuple[int | None, ...]
     seeds: int
     prompts: int
@@ -43,12 +44,12 @@ class Shape:
 
 SHAPES = (
     Shape(
-        "quick: 2 layers, 128 wide, V=300",
-        {"n_layer": 2, "n_embd": 128, "n_head": 4, "vocab_size": 300, "n_positions": 64},
+        "the quick grid: 2 layers, 128 wide, V=400",
+        PRESETS["gpt2-tiny"].config(400),
         (1, 5, 20, None),
         seeds=3,
-        prompts=20,
-        prompt_tokens=12,
+        prompts=16,
+        prompt_tokens=8,
         new_tokens=24,
     ),
     Shape(

@@ -22,7 +22,6 @@ from harness.spec.grid import parse_grid
 from harness.store import Store
 from harness.store.tables import TABLES, VOLATILE
 
-
 BOTH: dict[str, Any] = {
     "tasks": [*tiny_grid()["tasks"], *LANGUAGE["tasks"]],
     "models": [{"scratch:gpt2-tiny": {**TINY, "pretrain_steps": 4}}],
@@ -39,7 +38,10 @@ def run(grid: dict[str, Any], root: Path, **options: Any) -> Outcome:
 def comparable(root: Path, name: str = "tiny") -> dict[str, pd.DataFrame]:
     folder = root / "results" / name / "tables"
     tables = {table: pd.read_parquet(folder / f"{table}.parquet") for table in TABLES}
-    return {table: frame.drop(columns=[c for c in VOLATILE if c in frame and table == "cells"]) for table, frame in tables.items()}
+    return {
+        table: frame.drop(columns=[c for c in VOLATILE if c in frame and table == "cells"])
+        for table, frame in tables.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,9 @@ def test_one_more_k_and_replicate_computes_only_their_rows(finished: tuple[Path,
     root, _ = finished
     os.chdir(root)
     decoding = {**LANGUAGE["decoding"], "top_k": [1, 5, 9, "all"]}
-    grid = tiny_grid(**{**BOTH, "decoding": decoding}, name="wider", replicates={"training": {"count": 2}, "inference": {"count": 3}})
+    grid = tiny_grid(
+        **{**BOTH, "decoding": decoding}, name="wider", replicates={"training": {"count": 2}, "inference": {"count": 3}}
+    )
     store = Store(root / "results")
     jobs = plan_jobs(expand(parse_grid(grid, "g"), store, None), store)
     assert all(not job.train for job in jobs)
@@ -116,7 +120,9 @@ def test_one_more_k_and_replicate_computes_only_their_rows(finished: tuple[Path,
     by = ["uid", "prompt"]
     shared = new["generations"][new["generations"]["uid"].isin(old["generations"]["uid"])]
     pd.testing.assert_frame_equal(
-        old["generations"].sort_values(by, ignore_index=True), shared.sort_values(by, ignore_index=True), check_exact=True
+        old["generations"].sort_values(by, ignore_index=True),
+        shared.sort_values(by, ignore_index=True),
+        check_exact=True,
     )
     assert len(merged) > 0
     # A grid run in one go, elsewhere, has the very same texts.
@@ -197,7 +203,9 @@ def test_only_runs_what_matches(tiny: Callable[..., dict[str, Any]], home: Path)
 def test_checkpoints_that_are_not_kept_are_trained_again_to_the_same_texts(
     tiny: Callable[..., dict[str, Any]], home: Path
 ) -> None:
-    grid = tiny(**{**LANGUAGE, "regimes": {"standard-0.1": {"all": 0.1}}}, keep="none", replicates={"training": {"count": 1}})
+    grid = tiny(
+        **{**LANGUAGE, "regimes": {"standard-0.1": {"all": 0.1}}}, keep="none", replicates={"training": {"count": 1}}
+    )
     run(grid, home)
     store = Store(home / "results")
     assert not list(store.cells.glob("*/checkpoint"))
@@ -217,10 +225,9 @@ def test_all_checkpoints_are_kept_where_wanted(tiny: Callable[..., dict[str, Any
 
 
 def test_two_runs_at_once_are_refused(home: Path) -> None:
-    with only_run(home / "results"):
-        with pytest.raises(UserError, match="another `twodice run` is working"):
-            with only_run(home / "results"):
-                pass
+    with only_run(home / "results"), pytest.raises(UserError, match="another `twodice run` is working"):
+        with only_run(home / "results"):
+            pass
     with only_run(home / "results"):
         pass
 

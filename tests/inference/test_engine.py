@@ -11,7 +11,7 @@ import torch
 from harness.errors import CellError
 from harness.inference.engine import FEWEST_ROWS, distinct_rows, generate
 from harness.inference.noise import row_keys
-from harness.inference.request import Generated, Prompt, Setting
+from harness.request import Generated, Prompt, Setting
 
 Make = Callable[..., Any]
 Reference = Callable[..., tuple[int, float, float]]

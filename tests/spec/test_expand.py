@@ -120,12 +120,16 @@ def test_repeats_are_other_cells_with_the_same_keys(tiny: Grid, home: Path) -> N
 def test_a_bert_model_does_not_meet_a_language_task(tiny: Grid, home: Path) -> None:
     both = [{"scratch:bert-tiny": TINY}, *LANGUAGE["models"]]
     expansion = expanded(tiny(**{**LANGUAGE, "models": both}), home)
-    assert [(skip.model, "cannot generate" in skip.reason) for skip in expansion.skipped] == [("scratch:bert-tiny", True)]
+    assert [(skip.model, "cannot generate" in skip.reason) for skip in expansion.skipped] == [
+        ("scratch:bert-tiny", True)
+    ]
     assert {cell.problem.model.family for cell in expansion.training} == {"gpt2"}
 
 
 def test_a_head_only_regime_does_not_meet_a_language_model(tiny: Grid, home: Path) -> None:
-    expansion = expanded(tiny(**{**LANGUAGE, "regimes": {"none": {}, "head": {"head": 0.5}, "all": {"all": 0.1}}}), home)
+    expansion = expanded(
+        tiny(**{**LANGUAGE, "regimes": {"none": {}, "head": {"head": 0.5}, "all": {"all": 0.1}}}), home
+    )
     assert [skip.regime for skip in expansion.skipped] == ["head"]
     assert {cell.regime.name for cell in expansion.training} == {"none", "all"}
     assert "head" not in next(cell for cell in expansion.training if cell.regime.name == "all").identity["regime"]

@@ -54,9 +54,7 @@ def test_an_error_is_replaced_by_a_result(tmp_path: Path) -> None:
     assert [path.name for path in store.cells.iterdir()] == [record.uid]
 
 
-def test_a_failed_save_leaves_nothing_and_keeps_what_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_save_leaves_nothing_and_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path)
     record = save(store, "error", "first")
 
