@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,8 @@ class Shape:
 
 SHAPES = (
     Shape(
-        "the quick grid: 2 layers, 128 wide, V=400",
-        PRESETS["gpt2-tiny"].config(400),
+        "the quick grid: 2 layers, 64 wide, V=400",
+        replace(PRESETS["gpt2-tiny"], width=64).config(400),
         (1, 5, 20, None),
         seeds=3,
         prompts=16,
