@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -66,6 +65,7 @@ def run(
     """Run what is missing of GRID, then write its tables, report and tracking."""
     from harness.executors.progress import Progress
     from harness.executors.run import Runner
+    from harness.reporting.terminal import print_tables
     from harness.spec.grid import load_grid
     from harness.store import home
 
@@ -88,7 +88,7 @@ def run(
         except KeyboardInterrupt:
             print("\nstopped; finished cells are kept, `twodice run` goes on from here", file=sys.stderr)
             raise typer.Exit(130) from None
-    _show_report(console, outcome.tables, loaded)
+    print_tables(outcome.built, console)
     paths = {
         "report": runner.report_folder,
         "tables": runner.folder / "tables",
@@ -125,18 +125,20 @@ def status(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> N
 def report(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> None:
     """Write the report of GRID from what is stored, and print its main tables."""
     from harness.reporting.report import write_report
-    from harness.spec.grid import load_grid
+    from harness.reporting.tables import report_tables
+    from harness.reporting.terminal import print_tables
     from harness.store import home
     from harness.store.tables import build_tables, write_tables
 
     expansion, store = _expand(grid, data, set_)
+    loaded = expansion.grid
     tables = build_tables(expansion, store)
-    write_tables(tables, store.root / expansion.grid.name / "tables")
-    out = home() / "reports" / expansion.grid.name
-    regimes = list(expansion.grid.regimes)
-    reference, notes = expansion.grid.reference_regime, expansion.notes
-    files = write_report(tables, out, name=expansion.grid.name, reference=reference, regimes=regimes, notes=notes)
-    _show_report(_console(), tables, load_grid(grid, set_))
+    write_tables(tables, store.root / loaded.name / "tables")
+    reference, regimes = loaded.reference_regime, list(loaded.regimes)
+    built = report_tables(tables, reference=reference, regimes=regimes)
+    out, notes = home() / "reports" / loaded.name, expansion.notes
+    files = write_report(tables, out, name=loaded.name, reference=reference, regimes=regimes, notes=notes, built=built)
+    print_tables(built, _console())
     for file in files:
         print(file)
 
@@ -213,16 +215,6 @@ def _console() -> Console:
 
     return Console(width=None if sys.stdout.isatty() else 160)
 
-
-def _show_report(console: Console, tables: dict[str, Any], grid: Any) -> None:
-    from harness.reporting.tables import report_tables
-    from harness.reporting.terminal import print_tables
-
-    built = report_tables(tables, reference=grid.reference_regime, regimes=list(grid.regimes))
-    print_tables(built, console)
-
-
-COMMANDS: tuple[Callable[..., None], ...] = (plan, run, status, report, show, list_, ui)
 
 if __name__ == "__main__":
     main()

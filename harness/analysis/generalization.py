@@ -53,6 +53,7 @@ COLUMNS = [
     "environments",
     "pairs_across_environments",
 ]
+Sample = tuple[str, float]
 _ORDER = ["task", "model", "regime", "split", "metric"]
 
 
@@ -173,9 +174,9 @@ def _summary(
     here: pd.DataFrame, train: pd.DataFrame | None, reference: pd.DataFrame | None, environments: dict[str, str]
 ) -> dict[str, Any]:
     plain = t_interval(here["value"])
-    gap = t_interval(_paired(here, train, "uid")["change"])
+    gap = t_interval(mine - theirs for (_, mine), (_, theirs) in _paired(here, train, "uid"))
     pairs = _paired(here, reference, "training_replicate")
-    difference = t_interval(pairs["change"])
+    difference = t_interval(mine - theirs for (_, mine), (_, theirs) in pairs)
     return {
         "n": plain.n,
         "mean": plain.mean,
@@ -189,23 +190,22 @@ def _summary(
         "difference_low": difference.low,
         "difference_high": difference.high,
         "n_pairs": difference.n,
-        "pair_correlation": correlation(pairs["value"].tolist(), pairs["value_other"].tolist()),
+        "pair_correlation": correlation([mine for (_, mine), _ in pairs], [theirs for _, (_, theirs) in pairs]),
         "environments": len({environments[uid] for uid in here["uid"] if uid in environments}),
-        "pairs_across_environments": _across(pairs, environments),
+        "pairs_across_environments": sum(environments.get(a) != environments.get(b) for (a, _), (b, _) in pairs),
     }
 
 
-def _paired(here: pd.DataFrame, other: pd.DataFrame | None, by: str) -> pd.DataFrame:
-    """Rows of both sides matched by `by` (unique on each side), with `change` = here - other."""
+def _paired(here: pd.DataFrame, other: pd.DataFrame | None, by: str) -> list[tuple[Sample, Sample]]:
+    """(uid, value) of both sides, matched by `by`, which names a row on each side only once."""
     if other is None:
-        other = here.iloc[:0]
-    left, right = here[["uid", "training_replicate", "value"]], other[["uid", "training_replicate", "value"]]
-    pairs = left.merge(right, on=by, how="inner", suffixes=("", "_other"), validate="one_to_one")
-    return pairs.assign(change=pairs["value"] - pairs["value_other"])
+        return []
+    theirs = _samples(other, by)
+    return [(sample, theirs[name]) for name, sample in _samples(here, by).items() if name in theirs]
 
 
-def _across(pairs: pd.DataFrame, environments: dict[str, str]) -> int:
-    if "uid_other" not in pairs.columns:
-        return 0
-    both = zip(pairs["uid"], pairs["uid_other"], strict=True)
-    return sum(environments.get(mine) != environments.get(theirs) for mine, theirs in both)
+def _samples(rows: pd.DataFrame, by: str) -> dict[Any, Sample]:
+    samples = dict(zip(rows[by], zip(rows["uid"], rows["value"], strict=True), strict=True))
+    if len(samples) != len(rows):
+        raise ValueError(f"several rows of one split and metric have the same {by}")
+    return samples

@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class Interval:
 def t_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
     """Mean and Student's t interval of independent values (Student 1908, Biometrika 6:1).
 
-    It assumes roughly normal values. With one value the spread is unknown: sd and bounds are NaN, never 0.
+    It assumes roughly normal values. With one value the spread is unknown: sd and bounds are NaN, never 0. Where all
+    values are equal (to 12 digits) the sd is 0 and the bounds are NaN: an interval without width would cover nothing,
+    and on coarse metrics a few equal replicates are no rarity.
 
     Args:
         values: one number per independent unit (here: per training replicate), in the metric's own unit.
@@ -43,6 +46,8 @@ def t_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
     if n < 2:
         return Interval(n, numbers[0] if n else math.nan, math.nan, math.nan, math.nan)
     mean, sd = statistics.fmean(numbers), statistics.stdev(numbers)
+    if sd <= 1e-12 * abs(mean):
+        return Interval(n, mean, 0.0, math.nan, math.nan)
     half = _t_quantile(0.5 + confidence / 2.0, n - 1) * sd / math.sqrt(n)
     return Interval(n, mean, sd, mean - half, mean + half)
 
@@ -54,6 +59,7 @@ def correlation(left: list[float], right: list[float]) -> float:
     return statistics.correlation(left, right)
 
 
+@lru_cache(maxsize=1024)
 def _t_quantile(probability: float, df: int) -> float:
     from scipy.stats import t
 

@@ -31,6 +31,7 @@ class Outcome:
     """What a run did.
 
     Attributes:
+        tables, built: the store's tables, and the report's.
         counts: cells of the grid by status.
         failed: (cell, reason) of the cells that ended in error.
         report: files of the report.
@@ -39,6 +40,7 @@ class Outcome:
 
     expansion: Expansion
     tables: dict[str, pd.DataFrame]
+    built: dict[str, pd.DataFrame]
     counts: dict[str, int]
     failed: list[tuple[str, str]]
     report: list[Path]
@@ -139,22 +141,26 @@ class Runner:
 
     def _conclude(self, expansion: Expansion) -> Outcome:
         from harness.reporting.report import write_report
+        from harness.reporting.tables import report_tables
 
         tables = build_tables(expansion, self.store)
         write_tables(tables, self.folder / "tables")
         states = [(cell, *cell_state(cell, self.store)) for cell in expansion.cells]
+        reference, regimes = self.grid.reference_regime, list(self.grid.regimes)
+        built = report_tables(tables, reference=reference, regimes=regimes)
         report = write_report(
             tables,
             self.report_folder,
             name=self.grid.name,
-            reference=self.grid.reference_regime,
-            regimes=list(self.grid.regimes),
+            reference=reference,
+            regimes=regimes,
+            built=built,
             notes=expansion.notes,
             say=self.say,
         )
         failed = [(describe(cell), reason) for cell, status, reason in states if status == "error"]
         counts = count_by_status([status for _, status, _ in states] + ["skipped"] * len(expansion.skipped))
-        return Outcome(expansion, tables, counts, failed, report)
+        return Outcome(expansion, tables, built, counts, failed, report)
 
     def _track(self, outcome: Outcome, mirror: Mirror, opened: bool) -> None:
         """Mirrors what is not mirrored yet; nothing to do (and no import of mlflow) where nothing changed."""

@@ -27,6 +27,7 @@ def write_report(
     regimes: Sequence[str],
     notes: Sequence[str] = (),
     say: Callable[[str], None] = _to_stderr,
+    built: Mapping[str, pd.DataFrame] | None = None,
 ) -> list[Path]:
     """Writes the report of one grid; the same tables give the same bytes.
 
@@ -37,6 +38,7 @@ def write_report(
         reference: the regime that the others are compared with.
         regimes: the grid's regimes, in its order.
         notes: what the tasks want a reader to know about their splits.
+        built: `report_tables` of the same tables, where the caller has it already.
         say: takes one line for each figure that has nothing to draw.
 
     Returns:
@@ -46,7 +48,7 @@ def write_report(
         ValueError: the tables contradict themselves (see harness.analysis); nothing is written then.
         OSError: the folder cannot be written.
     """
-    built = report_tables(tables, reference=reference, regimes=regimes)
+    built = dict(built or report_tables(tables, reference=reference, regimes=regimes))
     out.mkdir(parents=True, exist_ok=True)
     written = [path for table in built for path in _write_table(out, name, table, built[table], reference, notes)]
     for figure in FIGURES:
