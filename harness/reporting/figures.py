@@ -90,6 +90,7 @@ def _gap_panel(axis: Axes, title: str, table: pd.DataFrame, regimes: Sequence[st
     axis.set_ylim(len(shown) - 0.5, -0.5)
     axis.set_title(title)
     axis.set_xlabel("loss gap (nats)")
+    axis.locator_params(axis="x", nbins=4)
 
 
 def _diversity_by_k(tables: dict[str, pd.DataFrame], regimes: Sequence[str]) -> Figure | None:
