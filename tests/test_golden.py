@@ -75,7 +75,11 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        for part, rows in (("train", invented_rows(96)), ("dev", invented_rows(32, 200)), ("test", invented_rows(40, 400))):
+        for part, rows in (
+            ("train", invented_rows(96)),
+            ("dev", invented_rows(32, 200)),
+            ("test", invented_rows(40, 400)),
+        ):
             Path(f"{part}.csv").write_text("\n".join(["text,label", *(f"{t},{c}" for t, c in rows)]) + "\n")
             Path(f"{part}.txt").write_text("\n".join(t for t, _ in rows) + "\n")
         made = {"versions": STAGE_VERSIONS, "numbers": numbers(Path(folder))}

@@ -11,7 +11,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_the_wheel_carries_tasks_and_grids(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+    ]
     subprocess.run([*command, str(ROOT)], check=True, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("twodice-*.whl"))).namelist()
     for path in (ROOT / "tasks").glob("*.py"):
@@ -22,7 +32,17 @@ def test_the_wheel_carries_tasks_and_grids(tmp_path: Path) -> None:
 
 
 def test_an_installed_wheel_finds_its_tasks(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+    ]
     subprocess.run([*command, str(ROOT)], check=True, capture_output=True)
     site = tmp_path / "site"
     zipfile.ZipFile(next(tmp_path.glob("twodice-*.whl"))).extractall(site)

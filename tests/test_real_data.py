@@ -26,7 +26,7 @@ def test_minilm_learns_sst2(home: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_character_gpt2_reaches_the_published_loss(home: Path) -> None:
-    """nanoGPT's CPU recipe reports 1.88 on the last tenth of tiny Shakespeare; ours reads all of it."""
+    """NanoGPT's CPU recipe reports 1.88 on the last tenth of tiny Shakespeare; ours reads all of it."""
     grid = load_grid("shakespeare-gpt2")
     runner = Runner(grid, home, SHARED / "data", jobs=2, only=["regime=none"], say=lambda _: None)
     outcome = runner.run()

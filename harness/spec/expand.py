@@ -17,10 +17,12 @@ from harness.randomness import TRAINING_ROLES
 from harness.regimes.regime import SITES, Regime
 from harness.request import Setting
 from harness.spec.cells import BaseCell, Cell, GenerationCell, Problem, TrainingCell
-from harness.spec.grid import Grid, Training, entry_name, entry_options
+from harness.spec.grid import Decoding, Grid, Training, entry_name, entry_options
 from harness.spec.models import Model, resolve_model
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
     from harness.store import Record, Store
 
 # Levels of the replicates that choose a learning rate: far from the reported ones, which count from 0.
@@ -109,15 +111,11 @@ def _problem(
     # A language model's block of n tokens predicts n: it reads n positions and is asked for the token after each.
     if training.max_length > model.positions:
         raise UserError(f"{where}: training.max_length {training.max_length} exceeds the {model.positions} positions")
-    decoding = grid.decoding
-    if decoding and loaded.kind == "language" and decoding.prompt_tokens + decoding.max_new_tokens > model.positions:
-        raise UserError(
-            f"{where}: decoding: {decoding.prompt_tokens} prompt tokens + {decoding.max_new_tokens} new tokens exceed "
-            f"the model's {model.positions} positions"
-        )
     if training.sample != "all" and loaded.kind == "language":
         raise UserError(f"{where}: training.sample: a stream of text has no examples to draw (allowed: all)")
     tokenizer = tokenizer_for(model, loaded, fingerprint, store.root / "cache" / "tokenizers")
+    if grid.decoding and loaded.kind != "classification":
+        _check_prompts(grid.decoding, loaded, tokenizer, model, where)
     device = device_type(grid.device)
     precision = (
         ("bf16-mixed" if device == "cuda" else "32-true") if training.precision == "auto" else training.precision
@@ -234,6 +232,24 @@ def _check_select(training: Training, data: TaskData, where: str) -> None:
     metric = training.select.removeprefix("validation.")
     if metric not in metrics:
         raise UserError(f"{where}: training.select: no metric '{metric}'{nearest(metric, metrics)}")
+
+
+def _check_prompts(decoding: Decoding, data: TaskData, tokenizer: Tokenizer, model: Model, where: str) -> None:
+    """Refuses a generation that is longer than the positions, and a test split with too few prompts."""
+    from harness.data.encode import conditional_prompts, encode_stream, stream_prompts
+
+    test = data.splits["test"]
+    longest = decoding.prompt_tokens
+    if data.kind == "conditional":
+        longest = max(len(prompt.token_ids) for prompt in conditional_prompts(test, tokenizer, decoding.prompts))
+    if longest + decoding.max_new_tokens > model.positions:
+        raise UserError(
+            f"{where}: decoding: {longest} prompt tokens + {decoding.max_new_tokens} new tokens exceed the model's "
+            f"{model.positions} positions"
+        )
+    if data.kind == "language":
+        stream = encode_stream(test, tokenizer, data.separator)
+        stream_prompts(stream, tokenizer, decoding.prompts, decoding.prompt_tokens)
 
 
 def _check_labels(names: list[str], where: str) -> None:

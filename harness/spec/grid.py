@@ -95,6 +95,8 @@ class Training(Strict):
             raise ValueError("give epochs or steps, not both")
         if self.micro_batch_size is not None and self.micro_batch_size > self.batch_size:
             raise ValueError("micro_batch_size must not exceed batch_size")
+        if self.evaluate_every is not None and self.evaluate_every < 0.001:
+            raise ValueError("evaluate_every must be at least 0.001 of the steps")
         if not (self.select == "last" or self.select.startswith("validation.")):
             raise ValueError("select must be 'last' or 'validation.METRIC' (the other splits must not decide)")
         if self.early_stopping is not None and self.select == "last":

@@ -234,3 +234,30 @@ def test_a_tracking_server_that_is_down_costs_nothing(
     assert outcome.counts == {"done": 2}
     assert outcome.tracking
     assert "secret" not in " ".join(lines) + outcome.tracking
+
+
+def test_conditional_generation_end_to_end(home: Path) -> None:
+    """The e2e layout with invented rows: meaning in, sentence out, references grouped by source."""
+    folder = home / "data" / "e2e"
+    folder.mkdir(parents=True)
+    for file, start in (("trainset.csv", 0), ("devset.csv", 60), ("testset_w_refs.csv", 90)):
+        rows = [
+            f'"shape[box], size[{i}]","a box of size {i}{tail}"'
+            for i in range(start, start + 30)
+            for tail in ("", " here")
+        ]
+        (folder / file).write_text("\n".join(["mr,ref", *rows]) + "\n")
+    models = [{"scratch:gpt2-tiny": {**TINY, "positions": 80, "pretrain_steps": 3}}]
+    training = {"steps": 5, "batch_size": 8, "micro_batch_size": 3, "learning_rate": 0.003, "max_length": 60}
+    grid = tiny_grid(tasks=["e2e"], models=models, training=training)
+    grid["decoding"] = {"top_k": [1, 5], "max_new_tokens": 10, "prompts": 7}
+    outcome = run(grid, home, data=home / "data", jobs=2)
+    assert outcome.failed == []
+    tables = comparable(home)
+    assert set(tables["training"]["metric"]) == {"loss", "perplexity"}
+    texts = tables["generations"]
+    assert texts["prompt"].nunique() == 7
+    assert texts["prompt_text"].str.contains("shape[box]", regex=False).all()
+    too_long = {**grid, "decoding": {**grid["decoding"], "max_new_tokens": 70}}
+    with pytest.raises(UserError, match=r"prompt tokens \+ 70 new tokens exceed the model's 80 positions"):
+        run(too_long, home, data=home / "data")
