@@ -66,7 +66,7 @@ def run(
     from harness.executors.progress import Progress
     from harness.executors.run import Runner
     from harness.reporting.terminal import print_tables
-    from harness.spec.grid import load_grid
+    from harness.spec.load import load_grid
     from harness.store import home
 
     console = _console()
@@ -189,7 +189,7 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="port on this ma
 
 def _expand(grid: str, data: Path | None, overrides: list[str] | None) -> tuple[Expansion, Store]:
     from harness.spec.expand import expand
-    from harness.spec.grid import load_grid
+    from harness.spec.load import load_grid
     from harness.store import Store, home
 
     store = Store(home() / "results")

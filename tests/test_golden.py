@@ -17,7 +17,7 @@ from conftest import LANGUAGE, TINY, invented_rows, tiny_grid
 
 from harness.identity import STAGE_VERSIONS
 from harness.spec.expand import expand
-from harness.spec.grid import parse_grid
+from harness.spec.load import parse_grid
 from harness.store import Store
 
 FILE = Path(__file__).with_name("golden.json")

@@ -11,7 +11,7 @@ import yaml
 
 from harness.data.task import find_task, load_task
 from harness.executors.run import Runner
-from harness.spec.grid import parse_grid
+from harness.spec.load import parse_grid
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 from conftest import SHARED, needs_shared
 
 from harness.executors.run import Runner
-from harness.spec.grid import load_grid
+from harness.spec.load import load_grid
 
 pytestmark = [pytest.mark.slow, needs_shared]
 

@@ -64,7 +64,7 @@ def grids() -> Listing:
     """Shipped grid files."""
     import yaml
 
-    from harness.spec.grid import grid_folder
+    from harness.spec.load import grid_folder
 
     rows = []
     for path in sorted(grid_folder().glob("*.yaml")):

@@ -25,7 +25,7 @@ os.environ.update({"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": 
 
 from harness.analysis.intervals import t_interval
 from harness.spec.expand import expand
-from harness.spec.grid import parse_grid
+from harness.spec.load import parse_grid
 from harness.store import Store
 
 WORKERS = 2

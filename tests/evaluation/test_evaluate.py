@@ -12,7 +12,7 @@ from conftest import LANGUAGE
 
 from harness.evaluation.evaluate import eval_mode, evaluate
 from harness.spec.expand import expand
-from harness.spec.grid import parse_grid
+from harness.spec.load import parse_grid
 from harness.store import Store
 from harness.training.cells import Worker, start_model
 from harness.training.inputs import Inputs, Stream

@@ -19,7 +19,7 @@ from harness.errors import UserError
 from harness.executors.jobs import Event, plan_jobs
 from harness.executors.run import Outcome, Runner, only_run, parse_filters
 from harness.spec.expand import expand
-from harness.spec.grid import parse_grid
+from harness.spec.load import parse_grid
 from harness.store import Store
 from harness.store.tables import TABLES, VOLATILE
 

@@ -12,7 +12,7 @@ from conftest import LANGUAGE, TEXT_TASK, TINY
 from harness.errors import UserError
 from harness.identity import difference
 from harness.spec.expand import Expansion, expand
-from harness.spec.grid import parse_grid
+from harness.spec.load import parse_grid
 from harness.store import Record, Store
 
 Grid = Callable[..., dict[str, Any]]

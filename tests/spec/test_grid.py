@@ -10,7 +10,7 @@ import yaml
 from conftest import tiny_grid
 
 from harness.errors import UserError
-from harness.spec.grid import find_grid, grid_folder, load_grid, parse_grid
+from harness.spec.load import find_grid, grid_folder, load_grid, parse_grid
 
 
 def test_a_shipped_grid_is_found_by_name_and_a_path_by_path(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import torch
 from harness.regimes.regime import parse_regime
 from harness.spec.cells import TrainingCell
 from harness.spec.expand import expand
-from harness.spec.grid import Training, parse_grid
+from harness.spec.grid import Training
+from harness.spec.load import parse_grid
 from harness.store import Store
 from harness.training.batches import Batches
 from harness.training.cells import Worker, run_training, start_model
