@@ -38,6 +38,9 @@ def main() -> None:
     except (UserError, CellError) as error:
         print(f"twodice: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # the disk is full, a folder is read-only or is a file
+        print(f"twodice: {error}; finished cells are kept", file=sys.stderr)
+        sys.exit(2)
 
 
 @app.command()
@@ -116,6 +119,8 @@ def status(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> N
     for kind in dict.fromkeys(cell.kind for cell, _, _ in states):
         counts = count_by_status(state for cell, state, _ in states if cell.kind == kind)
         print(f"{kind}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    for problem, regime in expansion.pending:
+        print(f"pending: {problem.task} {problem.model.name} {regime.name}: its learning rate is selected first")
     for cell, state, reason in states:
         if state in ("error", "diverged"):
             print(f"{state}: {describe(cell)} ({cell.uid}): {reason}")
@@ -128,7 +133,7 @@ def report(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> N
     from harness.reporting.tables import report_tables
     from harness.reporting.terminal import print_tables
     from harness.store import home
-    from harness.store.tables import build_tables, write_tables
+    from harness.store.tables import build_tables, notes, write_tables
 
     expansion, store = _expand(grid, data, set_)
     loaded = expansion.grid
@@ -136,8 +141,9 @@ def report(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> N
     write_tables(tables, store.root / loaded.name / "tables")
     reference, regimes = loaded.reference_regime, list(loaded.regimes)
     built = report_tables(tables, reference=reference, regimes=regimes)
-    out, notes = home() / "reports" / loaded.name, expansion.notes
-    files = write_report(tables, out, name=loaded.name, reference=reference, regimes=regimes, notes=notes, built=built)
+    out = home() / "reports" / loaded.name
+    more = notes(expansion, store)
+    files = write_report(tables, out, name=loaded.name, reference=reference, regimes=regimes, notes=more, built=built)
     print_tables(built, _console())
     for file in files:
         print(file)

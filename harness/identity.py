@@ -9,6 +9,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 Identity = dict[str, Any]
@@ -61,12 +62,13 @@ def explain(wanted: Identity, stored: list[Identity]) -> str:
 @lru_cache(maxsize=1)
 def environment() -> dict[str, str]:
     """What else may move the last bits: versions, processor, threads. Stored beside the uid, not in it."""
-    packages = ("torch", "transformers", "pytorch-lightning", "tokenizers", "numpy")
+    packages = ("torch", "transformers", "pytorch-lightning", "tokenizers", "numpy", "evaluate", "scikit-learn")
     return {
         **{package: metadata.version(package) for package in packages},
         "python": platform.python_version(),
         "machine": platform.machine(),
         "processor": _processor(),
+        "gpu": _gpus(),
         "threads": "1",
     }
 
@@ -84,6 +86,15 @@ def device_type(wanted: str) -> str:
     if wanted != "auto":
         return wanted
     return "cuda" if os.path.exists("/dev/nvidiactl") and "+cpu" not in metadata.version("torch") else "cpu"
+
+
+def _gpus() -> str:
+    """Models of the NVIDIA GPUs, as their driver tells them; dropout masks of one key differ between models."""
+    names = []
+    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        names += [line.split(":", 1)[1].strip() for line in lines if line.startswith("Model")]
+    return ", ".join(names) or "none"
 
 
 def _processor() -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LANGUAGE, TINY, invented_rows, tiny_grid
+from toolbox import LANGUAGE, TINY, tiny_grid, write_data
 
 from harness.identity import STAGE_VERSIONS
 from harness.spec.expand import expand
@@ -51,8 +51,8 @@ def numbers(home: Path) -> dict[str, float]:
         assert record.status == "done", record.reason
         found[f"training {cell.problem.task} {cell.problem.model.name}"] = record.summary["metrics"]["test.loss"]
     for text in expansion.generation:
-        metrics = store.frame(text.uid, "metrics").query("metric == 'nll'")
-        found[f"generation k={text.setting.label}"] = float(metrics["value"].mean())
+        logprobs = store.frame(text.uid, "generations")["logprobs"]
+        found[f"generation k={text.setting.label}"] = -float(sum(map(sum, logprobs)) / sum(map(len, logprobs)))
     return found
 
 
@@ -75,13 +75,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        for part, rows in (
-            ("train", invented_rows(96)),
-            ("dev", invented_rows(32, 200)),
-            ("test", invented_rows(40, 400)),
-        ):
-            Path(f"{part}.csv").write_text("\n".join(["text,label", *(f"{t},{c}" for t, c in rows)]) + "\n")
-            Path(f"{part}.txt").write_text("\n".join(t for t, _ in rows) + "\n")
+        write_data(Path(folder))
         made = {"versions": STAGE_VERSIONS, "numbers": numbers(Path(folder))}
     FILE.write_text(json.dumps(made, indent=1) + "\n")
     sys.stdout.write(FILE.read_text())

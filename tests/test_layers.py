@@ -16,7 +16,7 @@ LIGHT_MODULES = ("harness.cli", "harness.identity", "harness.randomness", "harne
 
 # Who may import whom: a package imports only packages on lower floors, or itself.
 FLOORS = (
-    ("errors", "randomness", "identity", "request"),
+    ("errors", "files", "randomness", "identity", "request"),
     ("regimes", "data"),
     ("spec",),
     ("evaluation", "training", "inference", "store"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import SHARED, needs_shared
+from toolbox import SHARED, needs_shared
 
 from harness.executors.run import Runner
 from harness.spec.load import load_grid

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
-from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,19 +21,14 @@ if TYPE_CHECKING:
 TOKENIZER_VERSION = 1
 
 
-@lru_cache(maxsize=8)
-def _task_data(name: str, options: str, data: Path | None) -> tuple[TaskData, str]:
-    loaded = load_task(name, json.loads(options), data)
-    return loaded, loaded.fingerprint()
-
-
 def task_data(name: str, options: dict[str, Any], data: Path | None) -> tuple[TaskData, str]:
-    """A task's data and its fingerprint, read once per process.
+    """A task's data and its fingerprint, read from its source each time: a file may have changed in between.
 
     Raises:
         UserError: see `load_task`.
     """
-    return _task_data(name, json.dumps(options, sort_keys=True), data)
+    loaded = load_task(name, options, data)
+    return loaded, loaded.fingerprint()
 
 
 def corpus(data: TaskData) -> list[str]:

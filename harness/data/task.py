@@ -77,8 +77,17 @@ class TaskData:
             lacking = [column for column in COLUMNS[self.kind] if column not in frame.columns]
             if lacking:
                 raise UserError(f"task {name}: split '{split}' lacks column {', '.join(lacking)}")
-            if self.kind == "classification" and not frame["label"].between(0, len(self.labels) - 1).all():
-                raise UserError(f"task {name}: split '{split}' has a label outside 0..{len(self.labels) - 1}")
+            for column in ("text", "text_pair", "source", "target"):
+                if column in frame and not all(isinstance(text, str) for text in frame[column]):
+                    raise UserError(f"task {name}: split '{split}': column {column} has a value that is not text")
+            if self.kind == "classification":
+                self._validate_labels(f"task {name}: split '{split}'", frame["label"])
+
+    def _validate_labels(self, where: str, labels: pd.Series[Any]) -> None:
+        if not pd.api.types.is_integer_dtype(labels):
+            raise UserError(f"{where}: column label must hold whole numbers, the places of `labels`, is {labels.dtype}")
+        if not labels.between(0, len(self.labels) - 1).all():
+            raise UserError(f"{where} has a label outside 0..{len(self.labels) - 1}")
 
     def fingerprint(self) -> str:
         """Digest of everything read: kind, labels, separator and every value of every split, in order."""
@@ -183,6 +192,11 @@ def load_task(name: str, options: dict[str, Any], data: Path | None) -> TaskData
         where = ".".join(str(part) for part in first["loc"])
         hint = nearest(where, list(found.Options.model_fields)) if first["type"] == "extra_forbidden" else ""
         raise UserError(f"tasks.{name}.{where}: {first['msg']}{hint}") from None
-    loaded = found.load(parsed, data)
+    try:
+        loaded = found.load(parsed, data)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"task {name} cannot be loaded: {type(error).__name__}: {error}") from error
     loaded.validate(name)
     return loaded

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
+from harness.errors import CellError
 from harness.evaluation.metrics.registry import compute_metrics
+from harness.evaluation.mode import eval_mode
 from harness.training.inputs import Indices, Inputs, Split, Stream, collate
 from harness.training.objective import forward, losses
 
-BATCH_TOKENS = 8192  # of one evaluation forward: bounds memory, changes no number that is reported
+# Of one evaluation forward: bounds its memory (a language model's logits have a column per token id).
+BATCH_TOKENS = 8192
+BATCH_LOGITS = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -28,21 +30,14 @@ class Evaluation:
     predictions: pd.DataFrame
 
 
-@contextmanager
-def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside the block, and afterwards exactly the modes that were there before."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 def evaluate(
-    model: Any, split: Split, inputs: Inputs, family: str, metrics: tuple[str, ...], limit: int = 0
+    model: Any,
+    split: Split,
+    inputs: Inputs,
+    family: str,
+    metrics: tuple[str, ...],
+    limit: int = 0,
+    drawn: Indices | None = None,
 ) -> Evaluation:
     """Loss, perplexity (language) and the task's metrics over a whole split.
 
@@ -52,16 +47,17 @@ def evaluate(
         family: of the model (token types).
         metrics: names of the task's metrics (classification).
         limit: at most so many examples, evenly spaced (0: all).
+        drawn: positions of the examples that count (None: all); the others of the split were not trained on.
 
     Returns:
         metrics and a frame with example, loss (nats per target), targets, and for classification label, prediction
         and the logits `score_0`, `score_1`, ...
     """
-    rows = _rows(split, limit)
+    rows = _rows(split, limit, drawn)
     device = next(model.parameters()).device
     parts: list[pd.DataFrame] = []
     with eval_mode(model):
-        for chunk in _chunks(split, rows):
+        for chunk in _chunks(split, rows, _budget(model, inputs)):
             batch = collate(split, chunk, inputs, family).to(device)
             parts.append(_predictions(forward(model, batch), batch.targets, chunk))
     frame = pd.concat(parts, ignore_index=True).sort_values("example", kind="stable", ignore_index=True)
@@ -75,24 +71,29 @@ def evaluate(
     return Evaluation(values, frame)
 
 
-def _rows(split: Split, limit: int) -> Indices:
+def _rows(split: Split, limit: int, drawn: Indices | None) -> Indices:
     count = split.blocks(0) if isinstance(split, Stream) else len(split)
     if count == 0:
-        from harness.errors import CellError
-
         raise CellError("a split is shorter than one block: lower training.max_length")
-    if not limit or count <= limit:
-        return np.arange(count)
-    return np.arange(limit) * count // limit
+    rows = np.arange(count) if drawn is None else drawn
+    if not limit or len(rows) <= limit:
+        return rows
+    return rows[np.arange(limit) * len(rows) // limit]
 
 
-def _chunks(split: Split, rows: Indices) -> Iterator[Indices]:
+def _budget(model: Any, inputs: Inputs) -> int:
+    """Tokens of one forward."""
+    width = 1 if inputs.kind == "classification" else int(model.config.vocab_size)
+    return min(BATCH_TOKENS, max(1, BATCH_LOGITS // width))
+
+
+def _chunks(split: Split, rows: Indices, tokens: int) -> Iterator[Indices]:
     """Batches of like length within the token bound, longest first so that a memory fault comes at once."""
     lengths = np.full(len(rows), split.block) if isinstance(split, Stream) else split.lengths[rows]
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
-        size = max(1, BATCH_TOKENS // int(lengths[order[start]]))
+        size = max(1, tokens // int(lengths[order[start]]))
         yield rows[order[start : start + size]]
         start += size
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import CellError
 from harness.spec.cells import BaseCell, Cell, GenerationCell, TrainingCell
 from harness.spec.expand import Expansion
 from harness.store import Record, Store
@@ -80,6 +81,8 @@ def plan_jobs(expansion: Expansion, store: Store) -> list[Job]:
         record = records[training.uid]
         missing = tuple(texts.get(training.uid, {}).values())
         start = training.problem.base
+        if start is not None and store.status(start.uid) == "diverged":
+            continue
         needs = start.uid if start and start.uid in jobs else None
         if not is_hit(record):
             jobs[training.uid] = Job(training, missing, needs=needs)
@@ -106,8 +109,7 @@ def run_job(worker: Worker, job: Job, report: Report) -> None:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
         for cell in job.cells:
             if cell.uid not in ended:
-                save_error(worker.store, cell, reason, traceback.format_exc())
-                end(cell, "error", reason)
+                end(cell, "error", save_error(worker.store, cell, reason, traceback.format_exc()))
 
 
 def _compute(worker: Worker, job: Job, progress: Progress, end: Callable[..., None]) -> None:
@@ -128,6 +130,11 @@ def _compute(worker: Worker, job: Job, progress: Progress, end: Callable[..., No
         for text in job.generation:
             end(text, "done")
 
+    base = cell.problem.base
+    if base is not None and worker.store.status(base.uid) == "diverged":
+        for skipped in job.cells:
+            end(skipped, "skipped", "its base diverged")
+        return
     if not job.train:
         inputs = worker.inputs(cell.problem)
         then(stored_model(worker.store, cell, inputs), inputs)
@@ -140,9 +147,15 @@ def _compute(worker: Worker, job: Job, progress: Progress, end: Callable[..., No
             end(text, "skipped", f"its training {status}")
 
 
-def save_error(store: Store, cell: Cell, reason: str, trace: str) -> None:
-    """Stores a failed cell. Its result from before, if any, stays: an error never replaces a result."""
-    if is_hit(store.record(cell.uid)):
-        return
+def save_error(store: Store, cell: Cell, reason: str, trace: str) -> str:
+    """Stores a failed cell and returns the reason. A result from before, if any, stays: no error replaces it.
+
+    Where even that cannot be stored (the disk is full), the reason says so; the event still tells it.
+    """
     record = Record(uid=cell.uid, kind=cell.kind, status="error", identity=cell.identity, reason=reason)
-    store.save(record, text={"traceback.txt": trace})
+    try:
+        if not is_hit(store.record(cell.uid)):
+            store.save(record, text={"traceback.txt": trace})
+    except (OSError, CellError) as error:
+        return f"{reason} (and the store could not take it: {error})"
+    return reason

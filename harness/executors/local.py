@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from harness.errors import UserError
 from harness.executors.jobs import Event, Job, save_error
 from harness.executors.worker import ENVIRONMENT, serve
 from harness.store import Store
@@ -23,6 +24,7 @@ class _Slot:
     connection: Connection
     job: Job | None = None
     ready: bool = False
+    started: bool = False
 
 
 class LocalPool:
@@ -77,7 +79,7 @@ class LocalPool:
                 if event is None:
                     finished += self._finished(slot, unfinished)
                 elif event.status == "ready":
-                    slot.ready = True
+                    slot.ready = slot.started = True
                 else:
                     failed |= event.status == "error"
                     listen(event)
@@ -104,9 +106,13 @@ class LocalPool:
             job = next((job for job in waiting if job.needs not in unfinished), None)
             if job is None:
                 return
+            try:
+                slot.connection.send(job)
+            except OSError:
+                slot.ready = False  # it has just died; `_events` replaces it
+                continue
             waiting.remove(job)
             slot.job = job
-            slot.connection.send(job)
 
     def _finished(self, slot: _Slot, unfinished: set[str]) -> list[Job]:
         if slot.job is None:
@@ -129,20 +135,22 @@ class LocalPool:
                 events.append((slot, None))
                 fresh = self._start(index)
                 slot.process, slot.connection, slot.ready = fresh.process, fresh.connection, False
+                slot.started = False
         return events
 
     def _bury(self, slot: _Slot) -> list[Event]:
         slot.process.join()
+        if slot.job is None and not slot.started:
+            raise UserError(f"a worker process ended at its start: its log in {self.logs} says why")
         if slot.job is None:
-            raise RuntimeError(f"a worker died before its first job; see {self.logs}")
+            return []
         code = slot.process.exitcode
         reason = f"the worker process died (signal {-code})" if code and code < 0 else f"the worker exited with {code}"
         events = []
         for cell in slot.job.cells:
             record = self.store.record(cell.uid)
             if record is None or record.status == "error":
-                save_error(self.store, cell, reason, "")
-                events.append(Event(cell.uid, "error", reason))
+                events.append(Event(cell.uid, "error", save_error(self.store, cell, reason, "")))
             else:
                 events.append(Event(cell.uid, record.status, record.reason))
         return events

@@ -16,12 +16,13 @@ import pandas as pd
 from harness.errors import UserError, nearest
 from harness.executors.jobs import Event, Job, plan_jobs
 from harness.executors.local import LocalPool
+from harness.files import write_atomically
 from harness.identity import uid
 from harness.spec.cells import BaseCell, GenerationCell, TrainingCell
 from harness.spec.expand import Expansion, expand
-from harness.spec.grid import Grid
+from harness.spec.grid import Grid, entry_name
 from harness.store import Store
-from harness.store.tables import build_tables, cell_state, count_by_status, write_tables
+from harness.store.tables import build_tables, cell_state, count_by_status, notes, write_tables
 from harness.tracking.mirror import Mirror, local_uri
 from harness.tracking.views import cell_view
 
@@ -85,7 +86,7 @@ class Runner:
         Raises:
             UserError: the grid is wrong, or another run works on this results folder.
         """
-        filters = parse_filters(self.only)
+        filters = parse_filters(self.only, self.grid)
         expansion = expand(self.grid, self.store, self.data)
         with only_run(self.results):
             self.store.sweep()
@@ -97,7 +98,7 @@ class Runner:
                 self._track(outcome, mirror, opened)
         return outcome
 
-    def _compute(self, expansion: Expansion, filters: dict[str, str], mirror: Mirror) -> bool:
+    def _compute(self, expansion: Expansion, filters: Filters, mirror: Mirror) -> bool:
         """Runs rounds of jobs until none is left: selection first, then what it decides. True where any ran."""
         tried: set[str] = set()
         with LocalPool(self.results, self.jobs, self.grid.keep, self.folder / "logs") as pool:
@@ -155,11 +156,11 @@ class Runner:
             reference=reference,
             regimes=regimes,
             built=built,
-            notes=expansion.notes,
+            notes=notes(expansion, self.store),
             say=self.say,
         )
         failed = [(describe(cell), reason) for cell, status, reason in states if status == "error"]
-        counts = count_by_status([status for _, status, _ in states] + ["skipped"] * len(expansion.skipped))
+        counts = count_by_status([status for _, status, _ in states] + [skip.status for skip in expansion.skipped])
         return Outcome(expansion, tables, built, counts, failed, report)
 
     def _track(self, outcome: Outcome, mirror: Mirror, opened: bool) -> None:
@@ -178,8 +179,6 @@ class Runner:
         mirror.close_grid(artifacts, "FAILED" if outcome.failed else "FINISHED")
         outcome.tracking = mirror.failed
         if not mirror.failed:
-            from harness.store.store import write_atomically
-
             write_atomically(marker, json.dumps(state))
 
     def _states(self, expansion: Expansion) -> Iterator[tuple[str, str]]:
@@ -209,29 +208,43 @@ def only_run(results: Path) -> Iterator[None]:
         yield
 
 
-def parse_filters(only: Sequence[str]) -> dict[str, str]:
-    """`--only` filters.
+Filters = dict[str, list[str]]
+
+
+def parse_filters(only: Sequence[str], grid: Grid) -> Filters:
+    """`--only` filters: patterns by key; several patterns of one key are alternatives.
 
     Raises:
-        UserError: not `key=pattern`, or an unknown key.
+        UserError: not `key=pattern`, an unknown key, or a pattern that nothing in the grid matches.
     """
-    filters = {}
+    models = [entry_name(entry) for entry in grid.models]
+    axes = {
+        "task": [entry_name(entry) for entry in grid.tasks],
+        "model": [*models, *(Path(model).name for model in models)],
+        "regime": list(grid.regimes),
+    }
+    filters: Filters = {}
     for text in only:
         key, separator, pattern = text.partition("=")
-        if key not in ("task", "model", "regime") or not separator:
-            raise UserError(f"--only {text!r}: write key=pattern{nearest(key, ['task', 'model', 'regime'])}")
-        filters[key] = pattern
+        if key not in axes or not separator:
+            raise UserError(f"--only {text!r}: write key=pattern{nearest(key, list(axes))}")
+        if not fnmatch.filter(axes[key], pattern):
+            raise UserError(f"--only {text!r}: no such {key} in the grid{nearest(pattern, axes[key])}")
+        filters.setdefault(key, []).append(pattern)
     return filters
 
 
-def keep_matching(jobs: list[Job], filters: dict[str, str]) -> list[Job]:
+def keep_matching(jobs: list[Job], filters: Filters) -> list[Job]:
     """The jobs that match all filters, and the bases that they need."""
 
     def matches(job: Job) -> bool:
         if isinstance(job.cell, BaseCell):
             return False
         factors = job.cell.factors
-        return all(fnmatch.fnmatchcase(str(factors[key]), pattern) for key, pattern in filters.items())
+        return all(
+            any(fnmatch.fnmatchcase(str(factors[key]), pattern) for pattern in patterns)
+            for key, patterns in filters.items()
+        )
 
     kept = [job for job in jobs if matches(job)]
     needed = {job.needs for job in kept}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -29,11 +30,20 @@ PROGRESS_SECONDS = 0.25
 def serve(connection: Connection, results: Path, keep: str, log: Path) -> None:
     """Runs jobs from the pipe until it closes; the parent's end closing (its death too) ends this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    _die_with_parent()
     _redirect(log)
+
+    def send(message: Event | None) -> None:
+        """Tells the parent; where it is gone this process ends at once, and no cell is blamed for it."""
+        try:
+            connection.send(message)
+        except OSError:
+            os._exit(0)
+
     from harness.training.cells import Worker
 
     worker = Worker(Store(results), keep)
-    connection.send(Event("", "ready"))
+    send(Event("", "ready"))
     last = [0.0]
 
     def report(event: Event) -> None:
@@ -42,15 +52,21 @@ def serve(connection: Connection, results: Path, keep: str, log: Path) -> None:
             if now - last[0] < PROGRESS_SECONDS:
                 return
             last[0] = now
-        connection.send(event)
+        send(event)
 
     try:
         while True:
             job: Job = connection.recv()
             run_job(worker, job, report)
-            connection.send(None)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        os._exit(0)  # the parent is gone; nothing half-written has a cell's name
+            send(None)
+    except (EOFError, ConnectionResetError):
+        os._exit(0)
+
+
+def _die_with_parent() -> None:
+    """Asks the kernel to kill this process when its parent dies (Linux; elsewhere the closed pipe does it later)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _redirect(log: Path) -> None:

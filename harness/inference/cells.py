@@ -6,11 +6,11 @@ import time
 from typing import Any
 
 import pandas as pd
+import torch
 
 from harness.data.encode import conditional_prompts, stream_prompts
 from harness.errors import CellError
 from harness.inference.engine import generate
-from harness.inference.metrics import Text, set_metrics, text_metrics
 from harness.inference.probe import row_independence
 from harness.request import Generated, Prompt
 from harness.spec.cells import GenerationCell, TrainingCell
@@ -34,7 +34,8 @@ def stored_model(store: Store, cell: TrainingCell, inputs: Inputs) -> Any:
     broken = damaged(folder, record)
     if broken:
         raise CellError(f"{folder / broken} is not what was written (checksum); delete its folder and run again")
-    return load_model(cell.problem, inputs, folder / "checkpoint", "causal", cell.streams, cell.training.attention)
+    model = load_model(cell.problem, inputs, folder / "checkpoint", "causal", cell.streams, cell.training.attention)
+    return model.to(torch.device(cell.problem.device))
 
 
 def prompts_for(cell: GenerationCell, inputs: Inputs) -> list[Prompt]:
@@ -70,7 +71,7 @@ def run_generation(worker: Worker, cells: list[GenerationCell], model: Any, inpu
 def _save(
     worker: Worker, cell: GenerationCell, texts: list[Generated], inputs: Inputs, probe: bool, started: float
 ) -> None:
-    frames = {"generations": _texts_frame(texts, inputs), "metrics": _metrics_frame(texts)}
+    frames = {"generations": _texts_frame(texts, inputs)}
     summary = {"rows_independent": probe, "texts": len(texts)}
     save_record(worker.store, cell, "done", started, summary=summary, frames=frames)
 
@@ -89,12 +90,3 @@ def _texts_frame(texts: list[Generated], inputs: Inputs) -> pd.DataFrame:
         for text in texts
     ]
     return pd.DataFrame(rows)
-
-
-def _metrics_frame(texts: list[Generated]) -> pd.DataFrame:
-    plain = [Text(text.token_ids, text.logprobs) for text in texts]
-    rows: list[tuple[str, str, str, float]] = []
-    for metric, values in text_metrics(plain).items():
-        rows += [("text", text.prompt.id, metric, float(v)) for text, v in zip(texts, values, strict=True)]
-    rows += [("set", "", metric, float(value)) for metric, value in set_metrics(plain).items()]
-    return pd.DataFrame(rows, columns=["unit", "prompt", "metric", "value"])

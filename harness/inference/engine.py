@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby, pairwise, product
 from typing import Any
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import CellError
+from harness.evaluation.mode import eval_mode
 from harness.inference import noise
 from harness.inference.sampler import Draw, sample
 from harness.request import Generated, Prompt, Setting
@@ -72,7 +72,7 @@ def generate(
     asked = distinct_rows(prompts, settings, levels, model.config.vocab_size)
     _check(asked, model.config, max_new_tokens, rows)
     done: dict[Row, Generated] = {}
-    with evaluating(model), torch.inference_mode():
+    with eval_mode(model):
         for chunk in _chunks(asked, rows):
             texts = _generate_chunk(model, chunk, seed, max_new_tokens, eos_token_id)
             done.update(zip(chunk, texts, strict=True))
@@ -113,18 +113,6 @@ def _check(asked: Sequence[Row], config: Any, max_new_tokens: int, rows: int) ->
             raise CellError(f"temperature must be a positive number, not {setting.temperature}")
         if setting.top_k is not None and setting.top_k < 1:
             raise CellError(f"top_k must be at least 1, not {setting.top_k}")
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """Eval mode; afterwards every module has its own mode back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _chunks(asked: Sequence[Row], limit: int) -> Iterator[list[Row]]:

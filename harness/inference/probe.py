@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.inference.engine import FEWEST_ROWS, PrefixTree, evaluating
+from harness.evaluation.mode import eval_mode
+from harness.inference.engine import FEWEST_ROWS, PrefixTree
 
 _ROWS = 64
 _PROMPT_TOKENS = 8
@@ -26,7 +27,7 @@ def row_independence(model: Any) -> bool:
     # Equal prompts would be read as one; a first token of its own keeps rows apart (all of them from 64 tokens on).
     tokens = torch.randint(model.config.vocab_size, (_ROWS, length + _STEPS), generator=generator)
     tokens[:, 0] = torch.arange(_ROWS) % model.config.vocab_size
-    with evaluating(model), torch.inference_mode():
+    with eval_mode(model):
         together = _all_logits(model, tokens, length)
         parts = (slice(0, FEWEST_ROWS), slice(_ROWS - FEWEST_ROWS, _ROWS), slice(11, 18))
         return all(torch.equal(_all_logits(model, tokens[part], length), together[:, part]) for part in parts)

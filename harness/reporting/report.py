@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.files import write_atomically
 from harness.reporting.figures import FIGURES, draw
-from harness.reporting.files import write_atomically
 from harness.reporting.notes import footnotes
 from harness.reporting.tables import report_tables, to_csv, to_latex, to_markdown
 

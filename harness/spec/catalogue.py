@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from harness.errors import UserError
+
 Listing = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 
 
@@ -13,8 +15,11 @@ def tasks() -> Listing:
 
     rows = []
     for name in task_names():
-        found = find_task(name)
-        rows.append((name, found.kind, _first_line(type(found).__doc__)))
+        try:
+            found = find_task(name)
+            rows.append((name, str(found.kind), _first_line(type(found).__doc__)))
+        except UserError as error:
+            rows.append((name, "broken", str(error)))
     return ("task", "kind", "what it is"), rows
 
 

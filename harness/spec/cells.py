@@ -27,6 +27,7 @@ class Problem:
     Attributes:
         task, options, data: how to read the task again, in a worker.
         kind, fingerprint: of the task's data.
+        tokenizer: digest of the tokenizer.
         vocabulary: number of token ids the model knows.
         seed: the study seed.
         device, precision: resolved, not `auto`.
@@ -39,6 +40,7 @@ class Problem:
     fingerprint: str
     metrics: tuple[str, ...]
     model: Model
+    tokenizer: str
     vocabulary: int
     seed: int
     device: str
@@ -52,6 +54,7 @@ class Problem:
             "seed": self.seed,
             "task": {"name": self.task, "kind": self.kind, "data": self.fingerprint},
             "model": self.model.describe(),
+            "tokenizer": self.tokenizer,
             "max_length": self.max_length,
             "device": self.device,
             "precision": self.precision,
@@ -139,6 +142,8 @@ class TrainingCell:
         """Everything that can change its numbers."""
         base = self.problem.base
         training = self.training.model_dump(mode="json", exclude={"learning_rate", "precision", "max_length"})
+        if training["steps"] is None:
+            training["epochs"] = self.training.length
         return {
             "kind": self.kind,
             "version": STAGE_VERSIONS["training"],
@@ -182,6 +187,8 @@ class GenerationCell:
     @cached_property
     def identity(self) -> Identity:
         """Everything that can change its texts. The batch rows of generation are not in it: they cannot."""
+        # A conditional task's prompts are whole sources.
+        tokens = self.decoding.prompt_tokens if self.parent.problem.kind == "language" else None
         return {
             "kind": self.kind,
             "version": STAGE_VERSIONS["generation"],
@@ -190,7 +197,7 @@ class GenerationCell:
             "filters": "temperature, top-k",
             "setting": {"top_k": self.setting.label, "temperature": self.setting.temperature},
             "decode": self.level,
-            "prompts": {"split": "test", "count": self.decoding.prompts, "tokens": self.decoding.prompt_tokens},
+            "prompts": {"split": "test", "count": self.decoding.prompts, "tokens": tokens},
             "max_new_tokens": self.decoding.max_new_tokens,
         }
 

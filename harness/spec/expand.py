@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.assets import task_data, tokenizer_for
 from harness.data.task import TaskData
+from harness.data.tokenizer import digest
 from harness.errors import UserError, nearest
 from harness.identity import device_type
 from harness.randomness import TRAINING_ROLES
@@ -31,12 +32,13 @@ SELECTION_LEVEL = 1_000_000
 
 @dataclass(frozen=True)
 class Skipped:
-    """A combination that has no cell, and why."""
+    """A combination that has no cell, and why; an arm of which every learning rate diverged has that status."""
 
     task: str
     model: str
     regime: str
     reason: str
+    status: str = "skipped"
 
 
 @dataclass
@@ -90,7 +92,7 @@ def expand(grid: Grid, store: Store, data: Path | None) -> Expansion:
                 continue
             problem = _problem(grid, task, options, data, loaded, fingerprint, model, training, store)
             _add_problem(expansion, problem, training, store)
-    if not expansion.training and not expansion.pending:
+    if not expansion.training and not expansion.pending and not expansion.selection:
         reasons = {skip.reason for skip in expansion.skipped}
         raise UserError(f"{where}: no cells: {'; '.join(sorted(reasons)) or 'every axis is empty'}")
     return expansion
@@ -128,6 +130,7 @@ def _problem(
         fingerprint=fingerprint,
         metrics=loaded.metrics,
         model=model,
+        tokenizer=digest(tokenizer),
         vocabulary=_vocabulary(model, tokenizer.get_vocab_size()),
         seed=grid.seed,
         device=device,
@@ -172,7 +175,7 @@ def _learning_rate(
     best = max(known, key=lambda rate: known[rate])
     if known[best] == -math.inf:
         reason = "every learning rate of the list diverged"
-        expansion.skipped.append(Skipped(problem.task, problem.model.name, regime.name, reason))
+        expansion.skipped.append(Skipped(problem.task, problem.model.name, regime.name, reason, "diverged"))
         return None
     return best
 

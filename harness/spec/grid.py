@@ -101,6 +101,11 @@ class Training(Strict):
         return self
 
     @property
+    def length(self) -> float:
+        """Epochs, where steps are not given."""
+        return 3.0 if self.epochs is None else self.epochs
+
+    @property
     def learning_rates(self) -> tuple[float, ...]:
         """The candidates, in the order of the file, each once."""
         return tuple(dict.fromkeys(self.learning_rate))
@@ -199,7 +204,7 @@ class Grid(Strict):
     @field_validator("name")
     @classmethod
     def _reserved(cls, value: str) -> str:
-        if value in ("cells", "work", "mlartifacts") or value.startswith("."):
+        if value in ("cells", "work", "cache", "mlartifacts", "mlflow.db") or value.startswith("."):
             raise ValueError(f"'{value}' is a name that twodice uses itself")
         return value
 

@@ -46,7 +46,9 @@ def load_grid(name: str, overrides: list[str] | None = None) -> Grid:
     """
     path = find_grid(name)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        _refuse_twice(yaml.compose(text, Loader=yaml.SafeLoader))
+        raw = yaml.safe_load(text)
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from None
     except (yaml.YAMLError, OSError, RecursionError, ValueError) as error:
@@ -88,6 +90,24 @@ def parse_grid(raw: dict[Any, Any], where: str) -> Grid:
         if twice:
             raise UserError(f"{where}: {axis}: '{twice[0]}' is listed twice")
     return grid
+
+
+def _refuse_twice(node: yaml.Node | None) -> None:
+    """Refuses a key that stands twice in one mapping: YAML would keep the last one without a word.
+
+    Raises:
+        yaml.YAMLError: with the key and its line.
+    """
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_twice(item)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.YAMLError(f"key '{key.value}' stands twice (again in line {key.start_mark.line + 1})")
+            seen.add(str(key.value))
+            _refuse_twice(value)
 
 
 def _override(raw: dict[Any, Any], text: str) -> None:

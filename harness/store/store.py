@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import CellError, UserError
+from harness.files import write_durably
 from harness.identity import Identity, canonical
 from harness.identity import uid as uid_of
 
@@ -151,7 +152,8 @@ class Store:
             for name, content in (text or {}).items():
                 (temporary / name).write_text(content, encoding="utf-8")
             whole = {**asdict(record), "checksums": checksums(temporary)}
-            _write_durably(temporary / "cell.json", json.dumps(whole, indent=1, sort_keys=True, allow_nan=False))
+            text_form = json.dumps(whole, indent=1, sort_keys=True, allow_nan=False)
+            write_durably(temporary / "cell.json", text_form.encode())
             self._replace(temporary, self.folder(record.uid))
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -191,22 +193,3 @@ def damaged(folder: Path, record: Record) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _write_durably(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file so that it is whole or unchanged."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
-    try:
-        _write_durably(temporary, text)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

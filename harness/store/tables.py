@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.inference.metrics import Text, prompt_metrics
+from harness.inference.metrics.frames import across_replicates, cell_metrics
 from harness.spec.cells import Cell, GenerationCell, TrainingCell
 from harness.spec.expand import Expansion
 from harness.store.store import Record, Store
@@ -107,21 +107,19 @@ def _add_generation(parts: dict[str, list[pd.DataFrame]], cell: GenerationCell, 
     if cell.parent.repeat > 0:
         return  # a repeat measures the noise floor; its texts are not another replicate
     factors = {"uid": cell.uid, **cell.factors}
-    parts["generations"].append(_with(store.frame(cell.uid, "generations"), factors))
-    parts["generation_metrics"].append(_with(store.frame(cell.uid, "metrics"), factors))
+    texts = store.frame(cell.uid, "generations")
+    parts["generations"].append(_with(texts, factors))
+    parts["generation_metrics"].append(_with(cell_metrics(texts), factors))
 
 
 def _across_replicates(generations: pd.DataFrame) -> pd.DataFrame:
     """Metrics across the inference replicates of one prompt: they belong to a grid, not to one cell."""
-    by = ["training_uid", "task", "model", "regime", "training_replicate", "top_k", "temperature", "prompt"]
-    rows: list[dict[str, Any]] = []
+    by = ["training_uid", "task", "model", "regime", "training_replicate", "top_k", "temperature"]
+    parts = [pd.DataFrame()]
     for values, group in generations.groupby(by, sort=False):
-        texts = [Text(tuple(i), tuple(p)) for i, p in zip(group["token_ids"], group["logprobs"], strict=True)]
-        if len(texts) < 2:
-            continue  # greedy: one text by construction, no pairs
-        factors = {"uid": "", **dict(zip(by, values, strict=True)), "inference_replicate": None, "unit": "prompt"}
-        rows += [{**factors, "metric": name, "value": value} for name, value in prompt_metrics(texts).items()]
-    return pd.DataFrame(rows)
+        factors = {"uid": "", **dict(zip(by, values, strict=True)), "inference_replicate": None}
+        parts.append(_with(across_replicates(group), factors))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _cells(expansion: Expansion, store: Store) -> pd.DataFrame:
@@ -132,7 +130,7 @@ def _cells(expansion: Expansion, store: Store) -> pd.DataFrame:
     for skip in expansion.skipped:
         for regime_name in [skip.regime] if skip.regime else expansion.grid.regimes:
             row = {"uid": "", "kind": "training", "task": skip.task, "model": skip.model, "regime": regime_name}
-            rows.append({**row, "status": "skipped", "reason": skip.reason})
+            rows.append({**row, "status": skip.status, "reason": skip.reason})
     return pd.DataFrame(rows)
 
 
@@ -141,11 +139,18 @@ def cell_state(cell: Cell, store: Store) -> tuple[str, str]:
     record = store.record(cell.uid)
     if record is not None:
         return record.status, record.reason
-    if isinstance(cell, GenerationCell):
-        parent = store.record(cell.parent.uid)
-        if parent is not None and parent.status == "diverged":
-            return "skipped", "its training diverged"
+    for source, name in sources(cell):
+        if store.status(source.uid) == "diverged":
+            return "skipped", f"its {name} diverged"
     return "missing", "not run yet"
+
+
+def sources(cell: Cell) -> list[tuple[Cell, str]]:
+    """The cells that a cell starts from, nearest first, each with what it is to it."""
+    if isinstance(cell, GenerationCell):
+        return [(cell.parent, "training"), *sources(cell.parent)]
+    base = cell.problem.base if isinstance(cell, TrainingCell) else None
+    return [(base, "base")] if base else []
 
 
 def _cell_row(cell: Cell, store: Store) -> dict[str, Any]:
@@ -162,6 +167,16 @@ def _cell_row(cell: Cell, store: Store) -> dict[str, Any]:
     if record is not None:
         row.update({name: getattr(record, name) for name in VOLATILE})
     return row
+
+
+def notes(expansion: Expansion, store: Store) -> list[str]:
+    """What a reader of the tables must know beside the tasks' own notes."""
+    texts = [store.record(cell.uid) for cell in expansion.generation]
+    dependent = sum(record is not None and record.summary.get("rows_independent") is False for record in texts)
+    if not dependent:
+        return list(expansion.notes)
+    line = f"{dependent} of {len(texts)} generation cells: a row's bits depend on its neighbours here (GPU or threads)"
+    return [*expansion.notes, f"{line}; near-ties may give another text when the grid is cut in another way"]
 
 
 def count_by_status(states: Iterable[str]) -> dict[str, int]:

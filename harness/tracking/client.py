@@ -31,12 +31,15 @@ def prepare_environment() -> None:
 @cache
 def errors() -> tuple[type[Exception], ...]:
     """What a tracking store may raise when it is down, full, damaged, of another version, or lacks its driver."""
+    plain: tuple[type[Exception], ...] = (TrackingError, sqlite3.Error, OSError, ImportError)
     prepare_environment()
-    from alembic.util import CommandError
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    return (TrackingError, MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError, ImportError)
+    try:
+        from alembic.util import CommandError
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError:
+        return plain
+    return (*plain, MlflowException, SQLAlchemyError, CommandError)
 
 
 def new_client(uri: str) -> Any:

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from harness.tracking.batches import as_text, clean, log
 from harness.tracking.client import errors, new_client
-from harness.tracking.runs import DIGEST, GRID_KEY, GRID_RUN, KIND, PARENT, SETTING, STATUS, UID, Logged, search
+from harness.tracking.runs import CELL, DIGEST, GRID_KEY, GRID_RUN, KIND, PARENT, SETTING, STATUS, UID, Logged, search
 from harness.tracking.uri import check_sqlite, redact
 from harness.tracking.view import CellView, DatasetView, SettingView
 
@@ -87,7 +87,7 @@ class Mirror:
         if self.failed:
             return
         with self._guard():
-            known = self._logged.get((view.uid, ""))
+            known = self._logged.get((view.key, ""))
             if known is None or not known.holds(view.digest):
                 self._log_new_cell(view)
             else:
@@ -158,13 +158,13 @@ class Mirror:
                 self._client.set_terminated(run.info.run_id, "KILLED")
             tags = run.data.tags
             ended = run.info.status in ("FINISHED", "FAILED")
-            self._logged[tags[UID], tags.get(SETTING, "")] = Logged(run.info.run_id, tags.get(DIGEST, ""), ended)
+            self._logged[tags[CELL], tags.get(SETTING, "")] = Logged(run.info.run_id, tags.get(DIGEST, ""), ended)
 
     def _log_new_cell(self, view: CellView) -> None:
-        for key in [key for key in self._logged if key[0] == view.uid]:
+        for key in [key for key in self._logged if key[0] == view.key]:
             self._client.delete_run(self._logged.pop(key).run)
         tags = {PARENT: self._grid, KIND: "training", STATUS: view.status, **view.tags}
-        with self._run(view.uid, "", view.name, view.digest, tags, _RUN_STATUS.get(view.status, "FINISHED")) as run:
+        with self._run(view, "", view.name, view.digest, tags, _RUN_STATUS.get(view.status, "FINISHED")) as run:
             reason = {"twodice.reason": view.reason} if view.reason else {}
             log(self._client, run, view.params, _points(view), reason)
             if view.dataset is not None:
@@ -173,7 +173,7 @@ class Mirror:
 
     def _log_settings(self, view: CellView, parent: str) -> None:
         for setting in view.settings:
-            known = self._logged.get((view.uid, setting.name))
+            known = self._logged.get((view.key, setting.name))
             if known is not None and known.holds(setting.digest):
                 continue
             if known is not None:
@@ -183,21 +183,21 @@ class Mirror:
     def _log_setting(self, view: CellView, setting: SettingView, parent: str) -> None:
         tags = {PARENT: parent, KIND: "generation", SETTING: setting.name, STATUS: view.status, **view.tags}
         points = [(name, 0, value) for name, value in {**setting.metrics, "n_texts": float(setting.n)}.items()]
-        with self._run(view.uid, setting.name, f"{view.name} {setting.name}", setting.digest, tags, "FINISHED") as run:
+        with self._run(view, setting.name, f"{view.name} {setting.name}", setting.digest, tags, "FINISHED") as run:
             log(self._client, run, {**view.params, **setting.params}, points, {})
 
     @contextlib.contextmanager
     def _run(
-        self, uid: str, setting: str, name: str, digest: str, tags: Mapping[str, str], status: str
+        self, view: CellView, setting: str, name: str, digest: str, tags: Mapping[str, str], status: str
     ) -> Iterator[str]:
         """A run that is made, filled and ended; what is interrupted stays in `_running` and is closed as KILLED."""
-        own = {UID: uid, GRID_RUN: self._grid, DIGEST: digest, **tags}
+        own = {UID: view.uid, CELL: view.key, GRID_RUN: self._grid, DIGEST: digest, **tags}
         run = str(self._client.create_run(self._experiment_id, tags=own, run_name=name).info.run_id)
         self._running.append(run)
         yield run
         self._client.set_terminated(run, status)
         self._running.remove(run)
-        self._logged[uid, setting] = Logged(run, digest, ended=True)
+        self._logged[view.key, setting] = Logged(run, digest, ended=True)
 
 
 def _news(

@@ -8,6 +8,8 @@ from typing import Any
 
 PARENT = "mlflow.parentRunId"
 GRID_KEY, GRID_RUN, UID, SETTING = "twodice.grid_key", "twodice.grid_run", "twodice.uid", "twodice.setting"
+# Two arms may be one cell (equal rates under two names): a run is known by its uid and its name.
+CELL = "twodice.cell"
 DIGEST, STATUS, KIND = "twodice.digest", "twodice.status", "twodice.kind"
 _PAGE = 1000
 

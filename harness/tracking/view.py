@@ -64,6 +64,11 @@ class CellView:
     settings: Sequence[SettingView] = ()
 
     @property
+    def key(self) -> str:
+        """What the cell's run is known by: two arms of a grid may be one cell, and each has its run."""
+        return f"{self.uid} {self.name}"
+
+    @property
     def digest(self) -> str:
         """Changes when what MLflow should show of the cell itself changes; tags (git, times) and settings apart."""
         curves = [list(point) for point in (*self.history, *self.rates)]

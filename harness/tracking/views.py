@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.inference.metrics import Text, prompt_metrics
+import pandas as pd
+
+from harness.inference.metrics.frames import across_replicates, cell_metrics
 from harness.spec.cells import GenerationCell, TrainingCell
 from harness.store import Record, Store
 from harness.tracking.view import CellView, DatasetView, SettingView
@@ -18,7 +20,6 @@ def cell_view(cell: TrainingCell, generation: Sequence[GenerationCell], store: S
         return None
     factors = cell.factors
     name = f"{factors['task']} {factors['model']} {factors['regime']} r{cell.replicate}"
-    source = "generated or embedded" if cell.problem.data is None else "local folder"
     done = record.status == "done"
     return CellView(
         uid=cell.uid,
@@ -27,7 +28,7 @@ def cell_view(cell: TrainingCell, generation: Sequence[GenerationCell], store: S
         reason=record.reason,
         params=_params(cell),
         tags={"environment": record.environment},
-        dataset=DatasetView(cell.problem.task, cell.problem.fingerprint, source),
+        dataset=DatasetView(cell.problem.task, cell.problem.fingerprint, f"task {cell.problem.task}"),
         metrics=record.summary["metrics"] if done else {},
         history=_points(store, cell, "history", "metric", "value") if done else (),
         rates=_points(store, cell, "rates", "site", "rate") if done else (),
@@ -72,17 +73,9 @@ def _settings(generation: Sequence[GenerationCell], store: Store) -> list[Settin
 
 
 def _setting(k: str, temperature: float, cells: list[tuple[GenerationCell, Record]], store: Store) -> SettingView:
-    import pandas as pd
-
-    metrics = pd.concat([store.frame(cell.uid, "metrics") for cell, _ in cells])
-    texts = pd.concat([store.frame(cell.uid, "generations") for cell, _ in cells])
+    texts = [store.frame(cell.uid, "generations") for cell, _ in cells]
+    metrics = pd.concat([*(cell_metrics(frame) for frame in texts), across_replicates(pd.concat(texts))])
     groups = metrics.groupby(["unit", "metric"])["value"]
     means = {f"{unit}.{metric}": float(values.mean()) for (unit, metric), values in groups}
-    across: dict[str, list[float]] = {}
-    for _, group in texts.groupby("prompt", sort=True):
-        same = [Text(tuple(i), tuple(p)) for i, p in zip(group["token_ids"], group["logprobs"], strict=True)]
-        for name, value in prompt_metrics(same).items() if len(same) > 1 else ():
-            across.setdefault(name, []).append(value)
-    means.update({f"prompt.{name}": sum(values) / len(values) for name, values in across.items()})
     params = {"top_k": k, "temperature": temperature, "inference_replicates": len(cells)}
-    return SettingView(f"k={k} T={temperature:g}", params, means, len(texts))
+    return SettingView(f"k={k} T={temperature:g}", params, means, sum(map(len, texts)))

@@ -56,7 +56,7 @@ class Batches:
         """Optimiser steps of the whole training."""
         if self.training.steps is not None:
             return self.training.steps
-        return max(1, round((self.training.epochs or 3) * self.per_epoch))
+        return max(1, round(self.training.length * self.per_epoch))
 
     def offset(self, step: int) -> int:
         """Where the blocks of a stream start in this step's epoch."""

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -25,7 +26,7 @@ from harness.spec.cells import BaseCell, Cell, Problem, TrainingCell
 from harness.store import Record, Store
 from harness.store.store import checksums
 from harness.training.fit import Fit, Progress
-from harness.training.inputs import Inputs, pretraining_split, read_inputs
+from harness.training.inputs import Indices, Inputs, Stream, pretraining_split, read_inputs
 from harness.training.model import Objective, load_model, new_model, objective_of
 from harness.training.module import Diverged, History
 
@@ -141,7 +142,8 @@ def run_training(
         fit.on_last = partial(export, model, inputs, last)
     try:
         history = fit.run()
-        metrics, predictions = evaluate_splits(model, cell, inputs)
+        model.to(torch.device(problem.device))  # Lightning leaves it on the CPU
+        metrics, predictions = evaluate_splits(model, cell, inputs, np.unique(fit.batches.examples))
     except Diverged as error:
         shutil.rmtree(worker.work(cell), ignore_errors=True)
         return save_record(worker.store, cell, "diverged", started, reason=str(error))
@@ -186,12 +188,15 @@ def _check_repeated(earlier: Record | None, digest: str) -> None:
     """A cell that is trained again (its checkpoint was not kept) must give the same weights.
 
     Raises:
-        CellError: it does not, in the same environment: texts of two checkpoints would stand under one uid.
+        CellError: it does not: texts of two checkpoints would stand under one uid.
     """
-    if earlier is None or earlier.status != "done" or earlier.environment != environment_digest():
+    if earlier is None or earlier.status != "done" or earlier.summary["checkpoint"] == digest:
         return
-    if earlier.summary["checkpoint"] != digest:
-        raise CellError("trained again in the same environment, this cell gave other weights than before")
+    where = "the same" if earlier.environment == environment_digest() else "another"
+    raise CellError(
+        f"trained again in {where} environment, this cell gave other weights than those its stored texts come from; "
+        f"delete its folder and those of its texts to begin anew, and use keep: best"
+    )
 
 
 def start_model(store: Store, cell: TrainingCell, inputs: Inputs) -> Any:
@@ -212,16 +217,22 @@ def start_model(store: Store, cell: TrainingCell, inputs: Inputs) -> Any:
     return load_model(problem, inputs, folder, objective, cell.streams, attention)
 
 
-def evaluate_splits(model: Any, cell: TrainingCell, inputs: Inputs) -> tuple[pd.DataFrame, pd.DataFrame]:
+def evaluate_splits(
+    model: Any, cell: TrainingCell, inputs: Inputs, drawn: Indices
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Metrics (split, metric, value) and predictions (split, example, ...) of every split, in eval mode.
+
+    Of the training split only the examples that the cell was trained on: others would shrink the gap.
 
     Raises:
         Diverged: a loss is not finite.
     """
     metrics, predictions = [], []
     for name, split in inputs.splits.items():
-        limit = cell.training.evaluate_train if name == "train" else 0
-        result = evaluate(model, split, inputs, cell.problem.model.family, cell.problem.metrics, limit)
+        limit, rows = 0, None
+        if name == "train":
+            limit, rows = cell.training.evaluate_train, None if isinstance(split, Stream) else drawn
+        result = evaluate(model, split, inputs, cell.problem.model.family, cell.problem.metrics, limit, rows)
         if not math.isfinite(result.metrics["loss"]):
             raise Diverged(f"the loss on split {name} is {result.metrics['loss']}")
         metrics += [(name, metric, value) for metric, value in result.metrics.items()]

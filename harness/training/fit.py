@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 import time
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from safetensors import SafetensorError
 
 from harness.errors import CellError
 from harness.evaluation.evaluate import evaluate
@@ -83,6 +85,8 @@ class Fit:
         self.due = set(evaluation_steps(self.training, self.batches))
         if self.training.select != "last":
             self.selection = Selection(self.training.select.removeprefix("validation."))
+        elif self.training.evaluate_every is None:
+            self.due = set()  # nothing is selected and no learning curve was asked for
         self.saved = time.monotonic()
         self.checkpoint = self.work / "resume"
 
@@ -91,12 +95,12 @@ class Fit:
 
         Raises:
             Diverged: the loss is not finite.
-            CellError: the audit, or a checkpoint of another run.
+            CellError: the audit found another dropout than declared, or steps are missing.
         """
         self.work.mkdir(parents=True, exist_ok=True)
         start = self._resume_step()
-        # The first step of this process is audited, and the first after each validation.
-        audits = {start} | self.due
+        # The first step of this process is audited, the first after each validation, and each at which a site wakes.
+        audits = {start} | self.due | awakenings(self.regime, self.batches.total)
         self.module = CellModule(
             self.model,
             install(self.model),
@@ -143,22 +147,23 @@ class Fit:
     def _after_step(self, finished: int) -> bool:
         history = self.module.history
         self.progress(finished, self.batches.total, history.values[-1][2], max(history.current.values(), default=0.0))
-        if self.selection is not None and finished in self.due:
+        if finished in self.due:
             self._validate(finished)
-        if finished < self.batches.total and time.monotonic() - self.saved > self.checkpoint_seconds:
+        stop = self._stopped_early()
+        goes_on = finished < self.batches.total and not stop
+        if goes_on and time.monotonic() - self.saved > self.checkpoint_seconds:
             self.trainer.save_checkpoint(self.checkpoint)
             self.saved = time.monotonic()
-        return self._stopped_early()
+        return stop
 
     def _validate(self, finished: int) -> None:
-        assert self.selection is not None
         family, metrics = self.problem.model.family, self.problem.metrics
         result = evaluate(self.model, self.inputs.splits["validation"], self.inputs, family, metrics)
         for name, value in result.metrics.items():
             self.module.history.values.append((finished, f"validation.{name}", value))
         if not math.isfinite(result.metrics["loss"]):
             raise Diverged(f"the validation loss is {result.metrics['loss']} after {finished} steps")
-        if self.selection.offer(result.metrics[self.selection.metric], finished):
+        if self.selection is not None and self.selection.offer(result.metrics[self.selection.metric], finished):
             self.best = {name: p.detach().clone() for name, p in self.model.named_parameters()}
 
     def _stopped_early(self) -> bool:
@@ -179,11 +184,26 @@ class Fit:
         """Steps that are already done, with the selection state restored; 0 where there is no checkpoint."""
         if not self.checkpoint.is_dir():
             return 0
-        saved = SafetensorsIO().load_checkpoint(self.checkpoint)
-        state = saved["twodice"]
+        try:
+            saved = SafetensorsIO().load_checkpoint(self.checkpoint)
+            state = saved["twodice"]
+        except (OSError, ValueError, KeyError, SafetensorError):
+            # A power cut may truncate what a rename had made whole; the cell begins anew, nothing else is lost.
+            shutil.rmtree(self.checkpoint)
+            return 0
         self.selection = Selection(**state["selection"]) if state["selection"] else None
         self.best = state["best"]
         return int(saved["global_step"])
+
+
+def awakenings(regime: Regime, total: int) -> set[int]:
+    """The steps at which a site's rate leaves 0: before them, an audit could not have seen that it is unreachable."""
+    rates = [regime.rates(step, total) for step in range(total)]
+    return {
+        step
+        for step in range(1, total)
+        if any(rate > 0 and rates[step - 1][site] == 0 for site, rate in rates[step].items())
+    }
 
 
 def _trainer(steps: int, precision: str, device: str, work: Path) -> pl.Trainer:

@@ -160,7 +160,7 @@ def corrupt(batch: MicroBatch, inputs: Inputs, generators: list[np.random.Genera
 
     Args:
         batch: a padded batch of a BERT model's examples.
-        generators: one keyed generator per example, so that a draw depends on nothing but its address.
+        generators: one keyed generator per example; the draws also depend on the width of the padded batch.
         vocabulary: random tokens are drawn from all ids.
     """
     ids = batch.inputs["input_ids"].numpy().copy()

@@ -41,8 +41,8 @@ class Step:
 
     @property
     def count(self) -> int:
-        """Terms of the loss in the effective batch."""
-        return sum(batch.count for batch in self.micro)
+        """Terms of the loss in the effective batch; 1 where masking left nothing to predict (the loss is then 0)."""
+        return max(1, sum(batch.count for batch in self.micro))
 
 
 class _Steps(Dataset[Step]):
@@ -200,7 +200,7 @@ class CellModule(pl.LightningModule):
             self.trainer.should_stop = True
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up to the peak, then the decay to `final_learning_rate` times the peak at the last step."""
+        """Linear warm-up to the peak, then the decay towards `final_learning_rate` times the peak."""
         return learning_rate(self.training_settings, self.peak, step, self.batches.total)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -224,7 +224,8 @@ def seed_masks(streams: Streams, step: int, micro: int) -> None:
 def learning_rate(training: Training, peak: float, step: int, total: int) -> float:
     """The learning rate of optimiser step `step` of `total`.
 
-    Warm-up: peak * (t + 1) / w for the first w steps. Then with u from 0 to 1 over the rest: linear
+    Warm-up: peak * (t + 1) / w for the first w steps. Then with u = (t - w) / (T - w), which would reach 1 at the step
+    after the last: linear
     peak * (1 - u (1 - f)) or cosine peak * (f + (1 - f)(1 + cos(pi u)) / 2), f = final_learning_rate.
     """
     warmup = round(training.warmup * total) if training.warmup < 1 else int(training.warmup)

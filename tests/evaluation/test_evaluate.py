@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import LANGUAGE
+from toolbox import LANGUAGE
 
-from harness.evaluation.evaluate import eval_mode, evaluate
+from harness.evaluation.evaluate import evaluate
+from harness.evaluation.mode import eval_mode
 from harness.spec.expand import expand
 from harness.spec.load import parse_grid
 from harness.store import Store

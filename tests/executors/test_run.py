@@ -13,10 +13,11 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
-from conftest import LANGUAGE, TINY, invented_rows, tiny_grid
+from toolbox import LANGUAGE, TINY, tiny_grid, write_data
 
 from harness.errors import UserError
 from harness.executors.jobs import Event, plan_jobs
+from harness.executors.local import LocalPool
 from harness.executors.run import Outcome, Runner, only_run, parse_filters
 from harness.spec.expand import expand
 from harness.spec.load import parse_grid
@@ -53,13 +54,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, O
         yield root, run(tiny_grid(**BOTH), root, jobs=1)
     finally:
         os.chdir(before)
-
-
-def write_data(root: Path) -> None:
-
-    for name, rows in (("train", invented_rows(96)), ("dev", invented_rows(32, 200)), ("test", invented_rows(40, 400))):
-        (root / f"{name}.csv").write_text("\n".join(["text,label", *(f"{t},{c}" for t, c in rows)]) + "\n")
-        (root / f"{name}.txt").write_text("\n".join(t for t, _ in rows) + "\n")
 
 
 def test_a_grid_is_computed_mirrored_and_reported(finished: tuple[Path, Outcome]) -> None:
@@ -189,8 +183,12 @@ def test_a_selected_learning_rate_runs_in_two_rounds(tiny: Callable[..., dict[st
 def test_only_runs_what_matches(tiny: Callable[..., dict[str, Any]], home: Path) -> None:
     outcome = run(tiny(), home, only=["regime=none"])
     assert outcome.counts == {"done": 2, "missing": 2}
+    grid = parse_grid(tiny(), "grid")
     with pytest.raises(UserError, match="--only 'regme=x': write key=pattern, did you mean 'regime'"):
-        parse_filters(["regme=x"])
+        parse_filters(["regme=x"], grid)
+    with pytest.raises(UserError, match="no such regime in the grid, did you mean 'none'"):
+        parse_filters(["regime=nonne"], grid)
+    assert parse_filters(["regime=none", "regime=st*"], grid) == {"regime": ["none", "st*"]}
 
 
 def test_checkpoints_that_are_not_kept_are_trained_again_to_the_same_texts(
@@ -261,3 +259,83 @@ def test_conditional_generation_end_to_end(home: Path) -> None:
     too_long = {**grid, "decoding": {**grid["decoding"], "max_new_tokens": 70}}
     with pytest.raises(UserError, match=r"prompt tokens \+ 70 new tokens exceed the model's 80 positions"):
         run(too_long, home, data=home / "data")
+
+
+def test_an_arm_whose_every_learning_rate_diverged_is_a_result(tiny: Callable[..., dict[str, Any]], home: Path) -> None:
+    training = {**tiny()["training"], "learning_rate": [1e30, 1e31], "clip": 0, "warmup": 0}
+    outcome = run(tiny(training=training, regimes={"none": {}}), home)
+    assert outcome.failed == []
+    assert outcome.counts == {"diverged": 2 + 1}
+    arm = outcome.built["generalization"]
+    assert arm["regime"].tolist() == ["none"]
+    assert (arm["n"].tolist(), arm["diverged"].tolist()) == ([0], [1])
+
+
+def test_a_diverged_base_skips_its_cells(
+    tiny: Callable[..., dict[str, Any]], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.store import Record
+
+    models = [{"scratch:bert-tiny": {**TINY, "pretrain_steps": 2}}]
+    grid = tiny(models=models, regimes={"none": {}})
+    store = Store(home / "results")
+    base = expand(parse_grid(grid, "g"), store, None).bases[0]
+    store.save(Record(base.uid, "base", "diverged", base.identity, "the loss is nan at step 1"))
+    events: list[Event] = []
+    outcome = run(grid, home, listen=events.append)
+    assert events == []
+    assert outcome.counts == {"diverged": 1, "skipped": 2}
+    assert set(outcome.tables["cells"].query("kind == 'training'")["reason"]) == {"its base diverged"}
+
+
+def test_an_idle_worker_that_dies_is_replaced(tiny: Callable[..., dict[str, Any]], home: Path) -> None:
+    """A long and a short job on two workers; when the short one has ended its worker is killed."""
+    store = Store(home / "results")
+    jobs = []
+    for steps in (900, 6):
+        grid = tiny(training={**tiny()["training"], "steps": steps, "select": "last"}, regimes={"none": {}})
+        jobs += plan_jobs(expand(parse_grid(grid, "g"), store, None), store)[:1]
+    killed: list[int] = []
+    events: list[Event] = []
+    with LocalPool(home / "results", 2, "best", home / "logs") as pool:
+
+        def kill(event: Event) -> None:
+            events.append(event)
+            idle = [slot for slot in pool.slots if slot.ready and slot.job is None]
+            if event.status == "running" and event.uid == jobs[0].cell.uid and idle and not killed:
+                killed.append(idle[0].process.pid or 0)
+                os.kill(killed[0], signal.SIGKILL)
+
+        pool.run(jobs, kill, lambda job: None)
+    assert killed
+    assert [event.status for event in events if event.status != "running"] == ["done", "done"]
+
+
+def test_a_full_disk_is_told_and_the_grid_goes_on(home: Path, tiny: Callable[..., dict[str, Any]]) -> None:
+    """Not even the error can be stored: the cell is reported as failed, in one line, and nothing is raised."""
+    from harness.executors.jobs import Job, save_error
+
+    store = Store(home / "results")
+    cell = expand(parse_grid(tiny(), "g"), store, None).training[0]
+
+    class Full(Store):
+        def save(self, *_: object, **__: object) -> Path:
+            raise OSError(28, "No space left on device")
+
+    reason = save_error(Full(home / "results"), Job(cell).cell, "it broke", "")
+    assert "it broke (and the store could not take it" in reason
+    assert store.status(cell.uid) == "missing"
+
+
+def test_two_arms_that_are_one_cell_have_a_run_each(home: Path, tiny: Callable[..., dict[str, Any]]) -> None:
+    from mlflow import MlflowClient
+
+    regimes = {"all": {"all": 0.1}, "with-head": {"all": 0.1, "head": 0.3}}  # a language model has no head
+    one = {"training": {"count": 1}, "inference": {"count": 1}}
+    run(tiny(**{**LANGUAGE, "regimes": regimes, "replicates": one}), home)
+    client = MlflowClient(f"sqlite:///{home / 'results' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("twodice")
+    runs = client.search_runs([experiment.experiment_id], "tags.`twodice.kind` = 'training'")
+    assert sorted(found.data.params["regime"] for found in runs) == ["all", "with-head"]
+    everything = client.search_runs([experiment.experiment_id])
+    assert {found.info.status for found in everything} == {"FINISHED"}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LANGUAGE, TEXT_TASK, TINY
+from toolbox import LANGUAGE, TEXT_TASK, TINY
 
 from harness.errors import UserError
 from harness.identity import difference
@@ -84,9 +84,6 @@ def test_changed_data_is_another_experiment(tiny: Grid, home: Path) -> None:
     before = uids(tiny(), home)
     text = (home / "train.csv").read_text().replace("the red", "the pink", 1)
     (home / "train.csv").write_text(text)
-    from harness.data.assets import _task_data
-
-    _task_data.cache_clear()
     assert not set(before) & set(uids(tiny(), home))
 
 
@@ -183,9 +180,27 @@ def test_a_learning_rate_that_diverges_loses(tiny: Grid, home: Path) -> None:
     store.save(Record(fast.uid, "training", "diverged", fast.identity))
     assert {cell.learning_rate for cell in expanded(grid, home).training} == {0.001}
     store.save(Record(slow.uid, "training", "diverged", slow.identity))
-    with pytest.raises(UserError, match="every learning rate of the list diverged"):
-        expanded(grid, home)
+    nothing = expanded(grid, home)
+    assert [(skip.regime, skip.status) for skip in nothing.skipped] == [("none", "diverged")]
+    assert nothing.training == []
 
 
 def test_the_text_task_is_a_language_task(tiny: Grid, home: Path) -> None:
     assert expanded(tiny(**{**LANGUAGE, "tasks": [TEXT_TASK]}), home).problems[0].kind == "language"
+
+
+def test_another_tokenizer_is_another_experiment(tiny: Grid, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = uids(tiny(), home)
+    monkeypatch.setattr("harness.data.assets.TOKENIZER_VERSION", 99)
+    assert uids(tiny(), home) == before  # trained anew, to the same tokens: the same experiment
+    from harness.data import assets
+
+    whole = assets.corpus
+    monkeypatch.setattr("harness.data.assets.corpus", lambda data: [*whole(data), "\u00e9"])
+    monkeypatch.setattr("harness.data.assets.TOKENIZER_VERSION", 100)
+    assert not set(uids(tiny(), home)) & set(before)
+
+
+def test_the_default_length_is_three_epochs_under_either_name(tiny: Grid, home: Path) -> None:
+    plain = {"batch_size": 16, "max_length": 40}
+    assert uids(tiny(training=plain), home) == uids(tiny(training={**plain, "epochs": 3}), home)

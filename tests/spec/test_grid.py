@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import tiny_grid
+from toolbox import tiny_grid
 
 from harness.errors import UserError
 from harness.spec.load import find_grid, grid_folder, load_grid, parse_grid
@@ -113,3 +113,10 @@ def test_a_task_override_replaces_epochs_by_steps() -> None:
     training = grid.training_for("csv")
     assert (training.steps, training.epochs, training.clip) == (7, None, 0.5)
     assert grid.training_for("other").epochs == 2
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "twice.yaml"
+    file.write_text("name: a\nregimes:\n  std: {all: 0.1}\n  std: {all: 0.2}\n")
+    with pytest.raises(UserError, match=r"key 'std' stands twice \(again in line 4\)"):
+        load_grid(str(file))

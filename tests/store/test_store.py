@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from harness.errors import CellError, UserError
+from harness.files import write_atomically
 from harness.identity import uid
 from harness.store import Record, Store
 from harness.store.show import lines
-from harness.store.store import checksums, damaged, write_atomically
+from harness.store.store import checksums, damaged
 
 IDENTITY = {"kind": "training", "seed": 1}
 FRAME = pd.DataFrame({"metric": ["loss", "accuracy"], "value": [0.25, 1.0]})

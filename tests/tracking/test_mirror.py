@@ -68,7 +68,8 @@ def history(client, run, name):
 
 def interrupted(mirror, error):
     """What an exception in the middle of a cell leaves behind."""
-    with mirror._run("a" * 20, "", "half", "", {"mlflow.parentRunId": mirror._grid}, "FINISHED"):
+    view = cell()
+    with mirror._run(view, "", view.name, "", {"mlflow.parentRunId": mirror._grid}, "FINISHED"):
         raise error
 
 

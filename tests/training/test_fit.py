@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from harness.errors import CellError
 from harness.regimes.regime import parse_regime
 from harness.spec.cells import TrainingCell
 from harness.spec.expand import expand
@@ -17,8 +18,8 @@ from harness.spec.grid import Training
 from harness.spec.load import parse_grid
 from harness.store import Store
 from harness.training.batches import Batches
-from harness.training.cells import Worker, run_training, start_model
-from harness.training.fit import Fit
+from harness.training.cells import Worker, run_base, run_training, start_model
+from harness.training.fit import Fit, awakenings
 from harness.training.model import objective_of
 from harness.training.module import CellModule, Diverged, evaluation_steps, learning_rate
 
@@ -292,3 +293,87 @@ def test_a_regime_without_dropout_is_one_cell_at_every_mask_level(tiny: Any, hom
     assert cell.uid == other.uid
     dropped = replace(cell, regime=parse_regime("x", {"all": 0.1}, "x"))
     assert dropped.uid != replace(dropped, declared={**cell.declared, "mask": 7}).uid
+
+
+def test_the_train_split_of_the_report_is_what_was_trained_on(tiny: Any, home: Path) -> None:
+    training = {**tiny()["training"], "sample": 0.25}
+    worker, cell = make_cell(tiny(training=training), home, "none")
+    run_training(worker, cell, lambda *_: None)
+    drawn = make_fit(worker, cell, work="again").batches.examples
+    predictions = worker.store.frame(cell.uid, "predictions")
+    assert len(drawn) == 24
+    assert predictions.query("split == 'train'")["example"].tolist() == sorted(drawn.tolist())
+    assert len(predictions.query("split == 'test'")) == 40
+
+
+def test_each_step_at_which_a_site_wakes_is_audited(tiny: Any, home: Path) -> None:
+    """A rate that starts at 0 says nothing about whether it can be reached."""
+    regime = parse_regime("rising", {"sublayer": {"linear": {"start": 0.0, "end": 0.5}}}, "x")
+    assert awakenings(regime, 10) == {1}
+    assert awakenings(parse_regime("flat", {"all": 0.1}, "x"), 10) == set()
+    grid = tiny(regimes={"rising": {"sublayer": {"linear": {"start": 0.0, "end": 0.5}}}})
+    worker, cell = make_cell(grid, home, "rising")
+    fit = make_fit(worker, cell)
+    # What the audit cannot see at step 0: a dropout that ignores its rate.
+    fit.model.bert.encoder.layer[0].output.dropout.forward = lambda hidden: hidden
+    with pytest.raises(Exception, match="dropped 0 times, expected 1"):
+        fit.run()
+    assert fit.trainer.global_step == 1
+
+
+def test_a_run_that_has_stopped_early_leaves_no_resume_checkpoint_behind_its_stop(tiny: Any, home: Path) -> None:
+    training = {"steps": 60, "batch_size": 16, "learning_rate": 1e-12, "max_length": 40, "evaluate_every": 2,
+                "select": "validation.accuracy", "early_stopping": 3}  # fmt: skip
+    worker, cell = make_cell(tiny(training=training), home, "none")
+    first = make_fit(worker, cell)
+    first.checkpoint_seconds = -1.0
+    history = first.run()
+    again = make_fit(worker, cell)  # killed before the cell was stored
+    resumed = again.run()
+    assert (first.trainer.global_step, again.trainer.global_step) == (8, 8)
+    assert resumed.values == history.values
+
+
+def test_a_damaged_resume_checkpoint_costs_time_and_nothing_else(tiny: Any, home: Path) -> None:
+    worker, cell = make_cell(tiny(), home)
+    whole = make_fit(worker, cell, work="whole")
+    whole.run()
+
+    def die(step: int, *_: Any) -> None:
+        if step == 4:
+            raise Stop
+
+    fit = make_fit(worker, cell, die)
+    fit.checkpoint_seconds = -1.0
+    with pytest.raises(Stop):
+        fit.run()
+    state = fit.checkpoint / "state.json"
+    state.write_text(state.read_text()[:100])
+    again = make_fit(worker, cell)
+    again.run()
+    assert equal(weights(whole), weights(again))
+
+
+def test_a_cell_that_trains_to_other_weights_than_its_stored_texts_is_refused(tiny: Any, home: Path) -> None:
+    worker, cell = make_cell(tiny(), home, "none")
+    run_training(worker, cell, lambda *_: None)
+    record = worker.store.record(cell.uid)
+    assert record is not None
+    for environment in (record.environment, "elsewhere"):
+        summary = {**record.summary, "checkpoint": "other"}
+        worker.store.save(replace(record, environment=environment, summary=summary, checksums={}))
+        with pytest.raises(CellError, match="this cell gave other weights"):
+            run_training(worker, cell, lambda *_: None)
+
+
+def test_a_masked_batch_without_a_masked_token_is_no_divergence(tiny: Any, home: Path) -> None:
+    """97 rows in batches of 32 leave one of a single short row, whose 15 % may well be nothing."""
+    models = [{"scratch:bert-tiny": {**tiny()["models"][0]["scratch:bert-tiny"], "pretrain_steps": 30}}]
+    (home / "train.csv").write_text("text,label\n" + "".join(f"w{i},{i % 2}\n" for i in range(97)))
+    grid = tiny(models=models)
+    store = Store(home / "results")
+    base = expand(parse_grid(grid, "grid"), store, None).bases[0]
+    assert run_base(Worker(store), base, lambda *_: None) == "done"
+    losses = store.frame(base.uid, "history")["value"]
+    assert (losses == 0).any(), "no batch without a mask was drawn: the test shows nothing"
+    assert losses.map(math.isfinite).all()
