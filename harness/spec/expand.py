@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any
 from harness.data.assets import task_data, tokenizer_for
 from harness.data.task import TaskData
 from harness.data.tokenizer import digest
-from harness.errors import UserError, nearest
+from harness.errors import UserError
 from harness.identity import device_type
 from harness.randomness import TRAINING_ROLES
 from harness.regimes.regime import SITES, Regime
 from harness.request import Setting
 from harness.spec.cells import BaseCell, Cell, GenerationCell, Problem, TrainingCell
-from harness.spec.grid import Decoding, Grid, Training, entry_name, entry_options
+from harness.spec.checks import check_labels, check_lengths, check_prompts, check_select
+from harness.spec.grid import Grid, Training, entry_name, entry_options
 from harness.spec.models import Model, resolve_model
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
     from harness.store import Record, Store
 
 # Levels of the replicates that choose a learning rate: far from the reported ones, which count from 0.
@@ -77,14 +76,14 @@ def expand(grid: Grid, store: Store, data: Path | None) -> Expansion:
     expansion = Expansion(grid)
     where = f"grid {grid.name}"
     models = [resolve_model(entry_name(entry), entry_options(entry), where) for entry in grid.models]
-    _check_labels([model.name for model in models], where)
+    check_labels([model.name for model in models], where)
     for entry in grid.tasks:
         task, options = entry_name(entry), entry_options(entry)
         loaded, fingerprint = task_data(task, options, data)
         if loaded.note:
             expansion.notes.append(f"{task}: {loaded.note}")
         training = grid.training_for(task)
-        _check_select(training, loaded, f"{where}: task {task}")
+        check_select(training, loaded, f"{where}: task {task}")
         for model in models:
             if model.family == "bert" and loaded.kind != "classification":
                 reason = "a BERT model cannot generate: a language task needs a GPT-2 model"
@@ -116,8 +115,9 @@ def _problem(
     if training.sample != "all" and loaded.kind == "language":
         raise UserError(f"{where}: training.sample: a stream of text has no examples to draw (allowed: all)")
     tokenizer = tokenizer_for(model, loaded, fingerprint, store.root / "cache" / "tokenizers")
+    check_lengths(training, loaded, tokenizer, where)
     if grid.decoding and loaded.kind != "classification":
-        _check_prompts(grid.decoding, loaded, tokenizer, model, where)
+        check_prompts(grid.decoding, loaded, tokenizer, model, where)
     device = device_type(grid.device)
     precision = (
         ("bf16-mixed" if device == "cuda" else "32-true") if training.precision == "auto" else training.precision
@@ -226,39 +226,6 @@ def _cell(
 ) -> TrainingCell:
     declared: dict[str, int] = dict.fromkeys(TRAINING_ROLES, level)
     return TrainingCell(problem, regime, training, rate, level, declared, repeat=repeat, selection=selection)
-
-
-def _check_select(training: Training, data: TaskData, where: str) -> None:
-    if training.select == "last":
-        return
-    metrics = ["loss", *(("perplexity",) if data.kind != "classification" else ()), *data.metrics]
-    metric = training.select.removeprefix("validation.")
-    if metric not in metrics:
-        raise UserError(f"{where}: training.select: no metric '{metric}'{nearest(metric, metrics)}")
-
-
-def _check_prompts(decoding: Decoding, data: TaskData, tokenizer: Tokenizer, model: Model, where: str) -> None:
-    """Refuses a generation that is longer than the positions, and a test split with too few prompts."""
-    from harness.data.encode import conditional_prompts, encode_stream, stream_prompts
-
-    test = data.splits["test"]
-    longest = decoding.prompt_tokens
-    if data.kind == "conditional":
-        longest = max(len(prompt.token_ids) for prompt in conditional_prompts(test, tokenizer, decoding.prompts))
-    if longest + decoding.max_new_tokens > model.positions:
-        raise UserError(
-            f"{where}: decoding: {longest} prompt tokens + {decoding.max_new_tokens} new tokens exceed the model's "
-            f"{model.positions} positions"
-        )
-    if data.kind == "language":
-        stream = encode_stream(test, tokenizer, data.separator)
-        stream_prompts(stream, tokenizer, decoding.prompts, decoding.prompt_tokens)
-
-
-def _check_labels(names: list[str], where: str) -> None:
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise UserError(f"{where}: models: two models would both be called '{twice[0]}' in tables")
 
 
 def _vocabulary(model: Model, tokens: int) -> int:

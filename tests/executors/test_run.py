@@ -259,6 +259,8 @@ def test_conditional_generation_end_to_end(home: Path) -> None:
     too_long = {**grid, "decoding": {**grid["decoding"], "max_new_tokens": 70}}
     with pytest.raises(UserError, match=r"prompt tokens \+ 70 new tokens exceed the model's 80 positions"):
         run(too_long, home, data=home / "data")
+    with pytest.raises(UserError, match=r"max_length: split 'train': \d+ of \d+ rows are longer than max_length 40"):
+        run({**grid, "training": {**training, "max_length": 40}}, home, data=home / "data")
 
 
 def test_an_arm_whose_every_learning_rate_diverged_is_a_result(tiny: Callable[..., dict[str, Any]], home: Path) -> None:

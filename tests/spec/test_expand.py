@@ -142,6 +142,10 @@ def test_a_head_only_regime_does_not_meet_a_language_model(tiny: Grid, home: Pat
         ({"tasks": [{"csv": {"trian": "train.csv"}}]}, "tasks.csv"),
         ({"models": ["scratch:bert-huge"]}, "unknown scratch preset"),
         ({**LANGUAGE, "models": [{"scratch:bert-tiny": TINY}]}, "no cells: a BERT model cannot generate"),
+        (
+            {**LANGUAGE, "tasks": [{"text": {"train": "train.txt", "validation": "short.txt", "test": "test.txt"}}]},
+            "max_length 32: split 'validation' has only",
+        ),
         ({**LANGUAGE, "decoding": {"max_new_tokens": 60}}, r"16 prompt tokens \+ 60 new tokens exceed the model's 48"),
         ({**LANGUAGE, "training": {**LANGUAGE["training"], "sample": "bootstrap"}}, "a stream of text has no examples"),
     ],
@@ -149,6 +153,7 @@ def test_a_head_only_regime_does_not_meet_a_language_model(tiny: Grid, home: Pat
 def test_what_cannot_work_is_refused_before_training(
     tiny: Grid, home: Path, change: dict[str, Any], message: str
 ) -> None:
+    (home / "short.txt").write_text("the red kettle\n")
     with pytest.raises(UserError, match=message) as caught:
         expanded(tiny(**change), home)
     assert "\n" not in str(caught.value)
