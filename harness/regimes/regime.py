@@ -87,9 +87,8 @@ def parse_schedule(raw: Any, where: str) -> Schedule:
         raise UserError(f"{where}.{name}: unknown schedule{nearest(str(name), sorted(SCHEDULES))}")
     if not isinstance(parameters, dict):
         raise UserError(f"{where}.{name}: must be a mapping of parameters, is {parameters!r}")
-    numbers = {key: float(v) if isinstance(v, int) and not isinstance(v, bool) else v for key, v in parameters.items()}
     try:
-        return SCHEDULES[name].model_validate(numbers)
+        return SCHEDULES[name].model_validate({key: _plain(value) for key, value in parameters.items()})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -97,3 +96,10 @@ def parse_schedule(raw: Any, where: str) -> Schedule:
             raise UserError(f"{where}: rate {parameters['value']!r} is not allowed (a rate is from 0 to 1)") from None
         hint = nearest(key, list(SCHEDULES[name].model_fields)) if first["type"] == "extra_forbidden" else ""
         raise UserError(f"{where}.{name}.{key}: {first['msg']}{hint}, is {parameters.get(key)!r}") from None
+
+
+def _plain(value: Any) -> Any:
+    """A whole number of a grid file is a rate too (0, 1), and a list a tuple; nothing else is converted."""
+    if isinstance(value, list):
+        return tuple(_plain(item) for item in value)
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -118,7 +118,7 @@ class Fit:
         checkpoint = str(self.checkpoint) if start else None
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="pytorch_lightning")
-            self.trainer.fit(self.module, loader, ckpt_path=checkpoint, weights_only=False if checkpoint else None)
+            self.trainer.fit(self.module, loader, ckpt_path=checkpoint)
         finished = self.trainer.global_step
         if finished != self.batches.total and not self._stopped_early():
             raise CellError(f"training ended after {finished} of {self.batches.total} steps")

@@ -66,3 +66,71 @@ def test_every_schedule_tells_its_formula_and_source() -> None:
     for schedule in SCHEDULES.values():
         assert schedule.formula.startswith("p_t = ")
         assert schedule.source
+
+
+TOTAL = 48
+# Independent closed forms, vectorised over the steps; c early steps include both ends of the line.
+T = np.arange(TOTAL)
+CLOSED_FORMS: dict[str, tuple[dict[str, object], np.ndarray]] = {
+    "exponential": ({"start": 0.4, "decay": 2.0, "floor": 0.1}, np.fmax(0.1, 0.4 * np.e ** (-2.0 * T / TOTAL))),
+    "cosine": ({"start": 0.3, "end": 0.1}, 0.2 + 0.1 * np.cos(np.linspace(0, np.pi, TOTAL + 1))[:-1]),
+    "early": ({"rate": 0.3, "until": 0.25}, np.concatenate([np.linspace(0.3, 0, 12), np.zeros(36)])),
+    "late": ({"rate": 0.3, "after": 0.25}, np.concatenate([np.zeros(12), np.full(36, 0.3)])),
+    "triangle": (
+        {"trough": 0.1, "peak": 0.5, "cycles": 2},
+        np.tile(np.interp(np.arange(24), [0, 12, 24], [0.1, 0.5, 0.1]), 2),
+    ),
+    "curriculum": ({"end": 0.5, "gamma": 10}, 0.5 - 0.5 * np.e ** (-10 * T / TOTAL)),
+    "annealed": ({"start": 0.4, "until": 0.5}, np.interp(T, [0, 24], [0.4, 0.0])),
+    "piecewise": ({"rates": [0, 0.5, 0.2], "at": [0.25, 0.75]}, np.repeat([0, 0.5, 0.2], [12, 24, 12])),
+}
+
+
+@pytest.mark.parametrize("name", CLOSED_FORMS)
+def test_rates_equal_an_independent_closed_form_at_every_step(name: str) -> None:
+    parameters, expected = CLOSED_FORMS[name]
+    schedule = parse_schedule({name: parameters}, "x")
+    rates = [schedule.rate(step, TOTAL) for step in range(TOTAL)]
+    np.testing.assert_allclose(rates, expected, atol=1e-12)
+    assert all(0.0 <= rate <= 1.0 for rate in rates)
+    assert schedule.describe()[name] == {**schedule.describe()[name], **_lists(parameters)}
+
+
+def _lists(parameters: dict[str, object]) -> dict[str, object]:
+    return {key: pytest.approx(value) if not isinstance(value, str) else value for key, value in parameters.items()}
+
+
+def test_constant_early_dropout() -> None:
+    schedule = parse_schedule({"early": {"rate": 0.3, "until": 0.5, "shape": "constant"}}, "x")
+    assert [schedule.rate(step, 4) for step in range(4)] == [0.3, 0.3, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("raw", "same"),
+    [
+        ({"cosine": {"start": 0.2, "end": 0.2}}, 0.2),
+        ({"triangle": {"trough": 0.2, "peak": 0.2}}, 0.2),
+        ({"piecewise": {"rates": [0.2, 0.2], "at": [0.5]}}, 0.2),
+        ({"annealed": {"start": 0.2}}, {"linear": {"start": 0.2, "end": 0}}),
+        ({"early": {"rate": 0}}, 0),
+        ({"curriculum": {"end": 0}}, 0),
+    ],
+)
+def test_the_same_rates_have_one_identity(raw: object, same: object) -> None:
+    one, other = (parse_regime("a", {"head": value}, "x").describe() for value in (raw, same))
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"piecewise": {"rates": [0.1, 0.2]}}, "one place fewer"),
+        ({"piecewise": {"rates": [0.1, 0.2, 0.3], "at": [0.6, 0.5]}}, "must rise"),
+        ({"early": {"rate": 0.1, "shape": "round"}}, r"early\.shape"),
+        ({"late": {"rate": 0.1, "after": 1}}, r"late\.after"),
+        ({"triangle": {"trough": 0.1, "peak": 1.2}}, r"triangle\.peak"),
+    ],
+)
+def test_wrong_parameters_are_named(raw: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parse_schedule(raw, "x")

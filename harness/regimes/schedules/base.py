@@ -15,7 +15,7 @@ Rate = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False, strict=True)]
 class Schedule(BaseModel, ABC):
     """A rate schedule. Its fields are what a grid file gives; `formula` and `source` are what `list` prints."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
     name: ClassVar[str]
     formula: ClassVar[str]
