@@ -65,8 +65,11 @@ def write_tables(tables: dict[str, pd.DataFrame], folder: Path) -> list[Path]:
     paths = []
     for name, table in tables.items():
         temporary = folder / f".{name}-{uuid.uuid4().hex[:8]}"
-        table.to_parquet(temporary, index=False)
-        os.replace(temporary, folder / f"{name}.parquet")
+        try:
+            table.to_parquet(temporary, index=False)
+            os.replace(temporary, folder / f"{name}.parquet")
+        finally:
+            temporary.unlink(missing_ok=True)
         paths.append(folder / f"{name}.parquet")
     return paths
 
