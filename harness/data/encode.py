@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
-from harness.data.tokenizer import Family, copy_tokenizer, special_ids
+from harness.data.families import ENCODERS, Family
+from harness.data.tokenizer import copy_tokenizer, special_ids
 from harness.errors import UserError
 from harness.request import Prompt
 
@@ -75,16 +76,16 @@ def _ragged(rows: Sequence[Sequence[int] | Ints]) -> tuple[Ints, Longs]:
 def encode_classification(frame: pd.DataFrame, tokenizer: Tokenizer, max_length: int, family: Family) -> Examples:
     """Rows (text, optional text_pair, optional label) for a classifier, each at most `max_length` tokens.
 
-    `bert`: the tokenizer's own template, [CLS] a [SEP] (b [SEP]). `gpt2`: a, or a, a line end and b, and nothing else
-    (the model classifies at the last token). Of a pair that is too long the longer text is cut, always at its end. A
-    row without any token gets one end-of-text (or padding) token.
+    Encoders: the tokenizer's own template, [CLS] a [SEP] (b [SEP]) or <s> a </s> (</s> b </s>). `gpt2`: a, or a, a
+    line end and b, and nothing else (the model classifies at the last token). Of a pair that is too long the longer
+    text is cut, always at its end. A row without any token gets one end-of-text (or padding) token.
 
     Raises:
         UserError: `max_length` has no room for text.
     """
     texts = frame["text"].tolist()
     pairs = frame["text_pair"].tolist() if "text_pair" in frame.columns else None
-    encode = _encode_bert if family == "bert" else _encode_gpt2
+    encode = _encode_template if family in ENCODERS else _encode_gpt2
     rows, second = encode(texts, pairs, tokenizer, max_length)
     labels = frame["label"].to_numpy(dtype=np.int64) if "label" in frame.columns else None
     none = np.zeros(len(rows), dtype=np.int32)
@@ -94,7 +95,7 @@ def encode_classification(frame: pd.DataFrame, tokenizer: Tokenizer, max_length:
 Encoded = tuple[list[list[int]], list[int]]
 
 
-def _encode_bert(texts: list[str], pairs: list[str] | None, tokenizer: Tokenizer, max_length: int) -> Encoded:
+def _encode_template(texts: list[str], pairs: list[str] | None, tokenizer: Tokenizer, max_length: int) -> Encoded:
     room = tokenizer.num_special_tokens_to_add(pairs is not None) + (1 if pairs is None else 2)
     if max_length < room:
         raise UserError(f"max_length {max_length} is too small: special tokens and one token a text need {room}")
@@ -102,8 +103,13 @@ def _encode_bert(texts: list[str], pairs: list[str] | None, tokenizer: Tokenizer
     cutting.enable_truncation(max_length, strategy="longest_first")
     encoded = cutting.encode_batch(texts if pairs is None else list(zip(texts, pairs, strict=True)))
     rows = [encoding.ids or [_filler(tokenizer)] for encoding in encoded]
-    types = [encoding.type_ids for encoding in encoded]
-    return rows, [kinds.index(1) if 1 in kinds else len(row) for kinds, row in zip(types, rows, strict=True)]
+    return rows, [_second_from(encoding, len(row)) for encoding, row in zip(encoded, rows, strict=True)]
+
+
+def _second_from(encoding: Encoding, length: int) -> int:
+    """Where the second text begins: RoBERTa's template has type 0 throughout, and is asked for the text itself."""
+    kinds = encoding.type_ids if 1 in encoding.type_ids else encoding.sequence_ids
+    return kinds.index(1) if 1 in kinds else length
 
 
 def _encode_gpt2(texts: list[str], pairs: list[str] | None, tokenizer: Tokenizer, max_length: int) -> Encoded:

@@ -46,7 +46,8 @@ class TaskData:
 
     Attributes:
         kind: `classification` (columns text, optional text_pair, label as int from 0), `language` (text, a row a
-            document), `conditional` (source, target; several rows with one source are its references).
+            document), `conditional` (source, target; several rows with one source are its references). A classification
+            task whose training labels are wrong on purpose has the true ones in a column clean_label.
         splits: must hold train, validation and test; any other name is a shifted test split.
         labels: names of the classes, in the order of their ids (classification).
         metrics: names of the task's metrics beside the loss, best first.
@@ -81,13 +82,17 @@ class TaskData:
                 if column in frame and not all(isinstance(text, str) for text in frame[column]):
                     raise UserError(f"task {name}: split '{split}': column {column} has a value that is not text")
             if self.kind == "classification":
-                self._validate_labels(f"task {name}: split '{split}'", frame["label"])
+                for column in ("label", "clean_label"):
+                    if column in frame:
+                        self._validate_labels(f"task {name}: split '{split}'", frame[column])
 
     def _validate_labels(self, where: str, labels: pd.Series[Any]) -> None:
         if not pd.api.types.is_integer_dtype(labels):
-            raise UserError(f"{where}: column label must hold whole numbers, the places of `labels`, is {labels.dtype}")
+            raise UserError(
+                f"{where}: column {labels.name} must hold whole numbers, the places of `labels`, is {labels.dtype}"
+            )
         if not labels.between(0, len(self.labels) - 1).all():
-            raise UserError(f"{where} has a label outside 0..{len(self.labels) - 1}")
+            raise UserError(f"{where} has a {labels.name} outside 0..{len(self.labels) - 1}")
 
     def fingerprint(self) -> str:
         """Digest of everything read: kind, labels, separator and every value of every split, in order."""

@@ -16,16 +16,17 @@ from typing import Any, Literal
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from harness.data.families import ENCODERS, Family
 from harness.errors import UserError
 
 Kind = Literal["bpe", "char"]
-Family = Literal["bert", "gpt2"]
 
 # Ids count from 0 in this order. GPT-2 has one token for end and padding; <|unk|> only exists at character level.
 SPECIAL: dict[Family, dict[str, str]] = {
-    "bert": {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"},
+    **{name: {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"} for name in ENCODERS},
     "gpt2": {"eos": "<|endoftext|>", "unk": "<|unk|>"},
 }
+ROBERTA = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 # Names that published tokenizers use, in order of preference; only tokens marked as special count.
 NAMES = {
     "pad": ("[PAD]", "<pad>", "<|endoftext|>", "</s>"),
@@ -56,7 +57,7 @@ def train_tokenizer(kind: Kind, corpus: Iterable[str], vocabulary: int, family: 
             which decodes to the very text; `char` has one token a character, and <unk> for those it has not seen.
         corpus: texts.
         vocabulary: the most tokens, special ones included; a small corpus gives fewer.
-        family: which special tokens, and for `bert` the template [CLS] a [SEP] (b [SEP]).
+        family: which special tokens, and for encoders (RoBERTa, too) the template [CLS] a [SEP] (b [SEP]).
 
     Raises:
         UserError: an empty corpus, or a vocabulary that cannot hold all bytes or characters.
@@ -65,14 +66,14 @@ def train_tokenizer(kind: Kind, corpus: Iterable[str], vocabulary: int, family: 
     if not texts:
         raise UserError("cannot train a tokenizer: the corpus is empty")
     tokenizer = _train_bpe(texts, vocabulary, family) if kind == "bpe" else _characters(texts, vocabulary, family)
-    if family == "bert":
+    if family in ENCODERS:
         cls, sep = (SPECIAL["bert"][name] for name in ("cls", "sep"))
         tokenizer.post_processor = _template(tokenizer, cls, sep)
     return _plain(tokenizer)
 
 
 def _train_bpe(texts: list[str], vocabulary: int, family: Family) -> Tokenizer:
-    special = [token for name, token in SPECIAL[family].items() if family == "bert" or name == "eos"]
+    special = [token for name, token in SPECIAL[family].items() if family in ENCODERS or name == "eos"]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     if vocabulary < len(special) + len(alphabet):
         raise UserError(
@@ -113,8 +114,9 @@ def _template(tokenizer: Tokenizer, cls: str, sep: str) -> Any:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of a model folder: tokenizer.json, else vocab.txt (BERT), else vocab.json and merges.txt (GPT-2).
+    """The tokenizer of a model folder: tokenizer.json, else vocab.txt, else vocab.json and merges.txt.
 
+    The last two are BERT's form (DistilBERT's and ELECTRA's, too) and GPT-2's or RoBERTa's.
     Padding and truncation that a file prescribes are switched off: some carry a fixed length of 128.
 
     Raises:
@@ -123,7 +125,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     readers = {
         ("tokenizer.json",): _read_json,
         ("vocab.txt",): _read_wordpiece,
-        ("vocab.json", "merges.txt"): _read_gpt2,
+        ("vocab.json", "merges.txt"): _read_byte_level,
     }
     for names, read in readers.items():
         if all((folder / name).is_file() for name in names):
@@ -159,13 +161,22 @@ def _read_wordpiece(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def _read_gpt2(folder: Path) -> Tokenizer:
+def _read_byte_level(folder: Path) -> Tokenizer:
+    """GPT-2's byte-level BPE, or RoBERTa's, which has the template <s> a </s> (</s> b </s>)."""
     tokenizer = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    if tokenizer.token_to_id("<|endoftext|>") is None:
-        raise ValueError("the vocabulary lacks <|endoftext|>")
-    tokenizer.add_special_tokens(["<|endoftext|>"])
+    if tokenizer.token_to_id("<|endoftext|>") is not None:
+        tokenizer.add_special_tokens(["<|endoftext|>"])
+        return tokenizer
+    ids = {token: tokenizer.token_to_id(token) for token in ROBERTA}
+    lacking = [token for token, number in ids.items() if number is None]
+    if lacking:
+        raise ValueError(f"the vocabulary lacks <|endoftext|> (GPT-2) and {', '.join(lacking)} (RoBERTa)")
+    # Published RoBERTa's <mask> takes the space before it; the others stand as they are.
+    tokenizer.add_special_tokens([AddedToken(token, lstrip=token == "<mask>", special=True) for token in ROBERTA])
+    cls, sep = ((token, ids[token] or 0) for token in ("<s>", "</s>"))
+    tokenizer.post_processor = processors.RobertaProcessing(sep, cls, add_prefix_space=False)
     return tokenizer
 
 

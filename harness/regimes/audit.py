@@ -19,6 +19,7 @@ from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
 from harness.errors import CellError
+from harness.regimes.noise import noise
 from harness.regimes.sites import Sites
 
 # function -> (name of its rate, position, name of its mode or None where the caller passes rate 0 in eval, position)
@@ -33,6 +34,7 @@ _MODULE_STYLE = (
 _KERNEL_STYLE = (torch.dropout, torch.feature_dropout, torch.alpha_dropout, torch.native_dropout)
 _DROPOUTS: dict[Any, tuple[str, int, str | None, int]] = {
     functional.scaled_dot_product_attention: ("dropout_p", 4, None, 0),
+    noise: ("rate", 1, None, 0),
     **dict.fromkeys(_MODULE_STYLE, ("p", 1, "training", 2)),
     **dict.fromkeys(_KERNEL_STYLE, ("p", 1, "train", 2)),
 }
@@ -96,7 +98,7 @@ def audited(sites: Sites, declared: Mapping[str, float]) -> Iterator[None]:
 
     Args:
         sites: the model's dropout slots.
-        declared: rate by site, as the regime says for this step.
+        declared: rate by site and mechanism, as the regime says for this step.
 
     Raises:
         CellError: a module in eval mode, a call with another rate, a call that is missing, a dropout that no site
@@ -121,7 +123,7 @@ def check(sites: Sites, declared: Mapping[str, float], calls: list[Call]) -> Non
         CellError: see `audited`.
     """
     expected: dict[str, tuple[str, float, int]] = {
-        slot.owner: (slot.site, declared.get(slot.site, 0.0), slot.calls) for slot in sites.slots
+        slot.owner: (slot.site, sites.rate_of(slot, declared), slot.calls) for slot in sites.slots
     }
     seen: dict[str, list[float]] = {}
     for call in calls:

@@ -1,15 +1,17 @@
-"""A regime: for every dropout site a rate schedule. Parsed from a grid file; no torch."""
+"""A regime: a rate schedule for every dropout site, mechanisms beside them, and what replaces dropout. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from harness.regimes.mechanisms import MECHANISMS, Objective, Placed
+from harness.regimes.schedules import Schedule
+from harness.regimes.schedules.matched import Matched
 
-from harness.errors import UserError, nearest
-from harness.regimes.schedules import SCHEDULES, Schedule
+if TYPE_CHECKING:
+    from harness.regimes.mechanisms.base import Loss
 
 # site -> what it is; the order is the one in which tables list them.
 SITES: dict[str, str] = {
@@ -19,87 +21,170 @@ SITES: dict[str, str] = {
     "identity": "the skip branch itself (Residual Dropout, SIGUL 2024: y = drop(x) + f(x))",
     "head": "the input of the classifier",
 }
+# site -> where it is from.
+SOURCES: dict[str, str] = {
+    "embedding": "Vaswani et al. 2017, arXiv 1706.03762; BERT, GPT-2 embd_pdrop",
+    "attention": "transformers' BERT attention_probs_dropout_prob, GPT-2 attn_pdrop",
+    "sublayer": "Vaswani et al. 2017, arXiv 1706.03762 (their Residual Dropout)",
+    "identity": "Residual Dropout, SIGUL 2024 (2024.sigul-1.35; formula from code that cites it)",
+    "head": "transformers' classifier_dropout",
+}
 # `identity` is not in `all`: it is another method, and its rates live on another scale.
 ALL_SITES = ("embedding", "attention", "sublayer", "head")
+BERNOULLI = "bernoulli"
+UNIFORM: tuple[float, ...] | str = "uniform"
+OUTSIDE_LAYERS = ("embedding", "head", "token_dropout")
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Whatever has a rate: a site or a mechanism.
+
+    Attributes:
+        noise: bernoulli, or a mechanism of kind noise.
+        depth: factor of the rate by layer: uniform (1), linear (from 0 at the first layer to 1 at the last, as
+            stochastic depth has it) or one factor per layer.
+    """
+
+    schedule: Schedule
+    noise: str = BERNOULLI
+    depth: tuple[float, ...] | str = UNIFORM
+
+    def factor(self, layer: int | None, layers: int) -> float:
+        """What the rate is multiplied by in one layer; outside the layers it is not scaled."""
+        if layer is None or self.depth == UNIFORM:
+            return 1.0
+        if self.depth == "linear":
+            return 1.0 if layers == 1 else layer / (layers - 1)
+        return float(self.depth[layer])
+
+    def describe(self) -> dict[str, Any]:
+        """Canonical form: the schedule's, with noise and depth only where they are not the usual ones."""
+        more: dict[str, Any] = {}
+        if self.noise != BERNOULLI:
+            more["noise"] = self.noise
+        if self.depth != UNIFORM:
+            more["depth"] = self.depth if isinstance(self.depth, str) else list(self.depth)
+        return {"rate": self.schedule.describe(), **more} if more else self.schedule.describe()
 
 
 @dataclass(frozen=True)
 class Regime:
-    """Rate schedules by site. A site that is not named has rate 0, whatever the model's configuration says."""
+    """What one arm does. A site that is not named has rate 0, whatever the model's configuration says.
+
+    Attributes:
+        channels: sites and mechanisms with a rate.
+        objectives: mechanisms that change the training loss.
+        settings: training settings that this arm overrides, for example weight_decay.
+    """
 
     name: str
-    schedules: Mapping[str, Schedule]
+    channels: Mapping[str, Channel] = field(default_factory=dict)
+    objectives: Mapping[str, Objective] = field(default_factory=dict)
+    settings: Mapping[str, float] = field(default_factory=dict)
 
-    def rates(self, step: int, total: int) -> dict[str, float]:
-        """The rate of every site at one optimiser step."""
-        return {site: self.schedules[site].rate(step, total) if site in self.schedules else 0.0 for site in SITES}
+    def rates(self, step: int, total: int, losses: Sequence[float] = ()) -> dict[str, float]:
+        """The rate of every site, and of each mechanism in this regime, at one optimiser step.
+
+        Args:
+            step, total: optimiser steps.
+            losses: the validation losses so far, oldest first; only a driven schedule looks at them.
+        """
+        named = dict.fromkeys(SITES, 0.0)
+        return named | {
+            name: channel.schedule.rate_after(step, total, losses) for name, channel in self.channels.items()
+        }
+
+    def headline(self) -> dict[str, float]:
+        """One rate per site for lists: the first step's, or a matched one's mean, as its scale depends on the steps."""
+        named = dict.fromkeys(SITES, 0.0)
+        schedules = {name: channel.schedule for name, channel in self.channels.items()}
+        return named | {
+            name: one.mean if isinstance(one, Matched) else one.rate(0, 1) for name, one in schedules.items()
+        }
+
+    def factor(self, name: str, layer: int | None, layers: int) -> float:
+        """What a site's rate is multiplied by in one layer."""
+        return self.channels[name].factor(layer, layers) if name in self.channels else 1.0
+
+    def scaled(self, name: str) -> bool:
+        """Whether a site's rate depends on the layer."""
+        return name in self.channels and self.channels[name].depth != UNIFORM
+
+    @property
+    def mechanisms(self) -> tuple[str, ...]:
+        """The mechanisms that must be put into the model."""
+        return tuple(name for name in self.channels if name in MECHANISMS)
 
     @property
     def zero(self) -> bool:
-        """No dropout at all: the mask role then decides nothing."""
-        return all(schedule.zero() for schedule in self.schedules.values())
+        """No random mask at all: the mask role then decides nothing."""
+        return all(channel.schedule.zero() for channel in self.channels.values())
+
+    @property
+    def driven(self) -> bool:
+        """Whether validation losses move a rate."""
+        return any(channel.schedule.driven for channel in self.channels.values())
+
+    @property
+    def forwards(self) -> int:
+        """Forward passes that one example costs in training."""
+        return max([1, *(objective.forwards for objective in self.objectives.values())])
+
+    @property
+    def structural(self) -> tuple[str, ...]:
+        """Mechanisms that change the model in eval mode too: a checkpoint alone is not the model."""
+        return tuple(name for name in self.mechanisms if _structural(name))
+
+    def loss(self, plain: Loss) -> Loss:
+        """The training loss of this regime, from the plain sum of cross-entropies."""
+        # Those that replace the loss come before those that add to it.
+        for objective in sorted(self.objectives.values(), key=lambda one: one.forwards):
+            plain = objective.wrap(plain)
+        return plain
 
     def for_sites(self, sites: tuple[str, ...]) -> Regime:
         """The part of this regime that acts on a model with these sites (a language model has no head)."""
-        return Regime(self.name, {site: schedule for site, schedule in self.schedules.items() if site in sites})
+        kept = {name: channel for name, channel in self.channels.items() if name in sites or name in MECHANISMS}
+        return replace(self, channels=kept)
+
+    def unsupported(self, family: str) -> str:
+        """Why this regime has no meaning for a model family, or an empty string."""
+        for name in self.mechanisms:
+            allowed = MECHANISMS[name].families
+            if allowed is not None and family not in allowed:
+                return f"{name} works on {', '.join(allowed)} models only"
+        return ""
+
+    @property
+    def matched(self) -> bool:
+        """Whether a rate is scaled to another arm's, which needs the number of steps."""
+        return any(isinstance(channel.schedule, Matched) for channel in self.channels.values())
+
+    def impossible(self, layers: int, total: int) -> str:
+        """Why this regime is impossible with so many layers and optimiser steps, or an empty string."""
+        for name, channel in self.channels.items():
+            if isinstance(channel.depth, tuple) and len(channel.depth) != layers:
+                return f"{name}.depth: has {len(channel.depth)} factors, the model has {layers} layers"
+            problem = channel.schedule.impossible(total) if isinstance(channel.schedule, Matched) else ""
+            if problem:
+                return f"{name}: {problem}"
+        return ""
 
     def describe(self) -> dict[str, Any]:
-        """Canonical form for a cell's identity: equal rates give equal text, zero sites are left out."""
-        return {
-            site: self.schedules[site].describe()
-            for site in SITES
-            if site in self.schedules and not self.schedules[site].zero()
+        """Canonical form for a cell's identity: equal rates give equal text, zero sites are left out.
+
+        Overridden training settings stand in the identity's `training` part.
+        """
+        order = [*SITES, *sorted(MECHANISMS)]
+        named = {
+            name: self.channels[name].describe()
+            for name in order
+            if name in self.channels and (_structural(name) or not self.channels[name].schedule.zero())
         }
+        return named | {name: one.model_dump(mode="json") for name, one in sorted(self.objectives.items())}
 
 
-def parse_regime(name: str, raw: Any, where: str) -> Regime:
-    """A regime from the mapping of a grid file, for example `{all: 0.1, identity: {linear: {start: .1, end: 0}}}`.
-
-    Raises:
-        UserError: an unknown site or schedule, or a rate outside 0..1.
-    """
-    if raw is None:
-        raw = {}
-    if not isinstance(raw, dict):
-        raise UserError(f"{where}: must be a mapping from sites to rates, is {raw!r}")
-    schedules: dict[str, Schedule] = {}
-    # `all` first, so that a named site overrides it wherever it stands in the file.
-    for site in sorted(raw, key=lambda key: key != "all"):
-        if site != "all" and site not in SITES:
-            raise UserError(f"{where}.{site}: unknown site{nearest(str(site), ['all', *SITES])}")
-        parsed = parse_schedule(raw[site], f"{where}.{site}").simplest()
-        schedules.update(dict.fromkeys(ALL_SITES if site == "all" else (site,), parsed))
-    return Regime(name, schedules)
-
-
-def parse_schedule(raw: Any, where: str) -> Schedule:
-    """A schedule from a bare rate or `{name: {parameters}}`.
-
-    Raises:
-        UserError: an unknown schedule or parameter, or a rate outside 0..1.
-    """
-    if isinstance(raw, int | float) and not isinstance(raw, bool):
-        raw = {"constant": {"value": float(raw)}}
-    if not isinstance(raw, dict) or len(raw) != 1:
-        raise UserError(f"{where}: must be a rate from 0 to 1 or one schedule such as {{linear: ...}}, is {raw!r}")
-    name, parameters = next(iter(raw.items()))
-    if name not in SCHEDULES:
-        raise UserError(f"{where}.{name}: unknown schedule{nearest(str(name), sorted(SCHEDULES))}")
-    if not isinstance(parameters, dict):
-        raise UserError(f"{where}.{name}: must be a mapping of parameters, is {parameters!r}")
-    try:
-        return SCHEDULES[name].model_validate({key: _plain(value) for key, value in parameters.items()})
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if name == "constant" and set(parameters) == {"value"}:
-            raise UserError(f"{where}: rate {parameters['value']!r} is not allowed (a rate is from 0 to 1)") from None
-        hint = nearest(key, list(SCHEDULES[name].model_fields)) if first["type"] == "extra_forbidden" else ""
-        raise UserError(f"{where}.{name}.{key}: {first['msg']}{hint}, is {parameters.get(key)!r}") from None
-
-
-def _plain(value: Any) -> Any:
-    """A whole number of a grid file is a rate too (0, 1), and a list a tuple; nothing else is converted."""
-    if isinstance(value, list):
-        return tuple(_plain(item) for item in value)
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+def _structural(name: str) -> bool:
+    found = MECHANISMS.get(name)
+    return found is not None and issubclass(found, Placed) and found.structural

@@ -10,11 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from harness.data.families import ENCODERS, FAMILIES, Family, first_position
 from harness.errors import UserError, nearest
 from harness.spec.grid import ModelOptions
-from harness.spec.presets import PRESETS, Family, Shape
+from harness.spec.presets import PRESETS, Shape
 
-FAMILIES: tuple[Family, ...] = ("bert", "gpt2")
 # What a checkpoint folder is read for; nothing else of it is opened, and no pickled weights ever.
 _FILES = (
     "config.json",
@@ -35,23 +35,32 @@ class Model:
 
     Attributes:
         name: as tables print it: a preset, a hub id, or the last part of a folder's path (never this machine's path).
-        family: bert or gpt2.
+        family: what transformers calls the model type.
         shape: of a scratch preset, else None.
         folder: of a checkpoint, else None.
         digest: of the checkpoint's files, else "".
         positions: the longest input.
+        layers: number of layers.
         tokenizer: own, bpe or char.
         vocabulary: size of a trained BPE vocabulary (an upper bound of what the corpus gives).
+        pad: the padding id that a checkpoint's positions are counted from (RoBERTa), else None.
     """
 
     name: str
     family: Family
     positions: int
+    layers: int
     tokenizer: str
     vocabulary: int
     shape: Shape | None = None
     folder: Path | None = None
     digest: str = ""
+    pad: int | None = None
+
+    @property
+    def encoder(self) -> bool:
+        """Whether it sees a whole text at once: it classifies, is pretrained by masking, and cannot generate."""
+        return self.family in ENCODERS
 
     def describe(self) -> dict[str, Any]:
         """Canonical form for identities: content, never the place or the name it was found under."""
@@ -98,7 +107,7 @@ def _preset(name: str, options: ModelOptions, where: str) -> Model:
     tokenizer = options.tokenizer or "bpe"
     if tokenizer == "own":
         raise UserError(f"{where}: models.{name}.tokenizer: a scratch preset has no own tokenizer (allowed: bpe, char)")
-    return Model(name, shape.family, shape.positions, tokenizer, options.vocabulary, shape=shape)
+    return Model(name, shape.family, shape.positions, shape.layers, tokenizer, options.vocabulary, shape=shape)
 
 
 def _checkpoint(name: str, options: ModelOptions, where: str) -> Model:
@@ -121,7 +130,11 @@ def _checkpoint(name: str, options: ModelOptions, where: str) -> Model:
             f"{where}: models.{name}.tokenizer: pretrained weights go with their own tokenizer (allowed: own)"
         )
     positions = int(config.get("max_position_embeddings") or config.get("n_positions") or 0)
-    return Model(label, family, positions, "own", options.vocabulary, folder=folder, digest=_digest(folder))
+    pad = int(config.get("pad_token_id", 1)) if family == "roberta" else None
+    positions -= 0 if pad is None else first_position(family, pad)
+    layers = next((int(config[key]) for key in ("num_hidden_layers", "n_layers", "n_layer") if config.get(key)), 0)
+    digest = _digest(folder)
+    return Model(label, family, positions, layers, "own", options.vocabulary, folder=folder, digest=digest, pad=pad)
 
 
 def _config(folder: Path, where: str) -> dict[str, Any]:

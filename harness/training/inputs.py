@@ -13,10 +13,13 @@ from torch import Tensor
 
 from harness.data.assets import corpus, task_data, tokenizer_for
 from harness.data.encode import Examples, encode_classification, encode_conditional, encode_stream
+from harness.data.families import SEGMENTED, first_position
+from harness.data.subset import with_train_size
 from harness.data.task import Kind, TaskData
 from harness.data.tokenizer import SpecialTokens, special_ids
 from harness.errors import CellError
 from harness.spec.cells import Problem
+from harness.spec.steps import stream_tokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -57,7 +60,7 @@ class Inputs:
 
 
 def read_inputs(problem: Problem, cache: Path) -> Inputs:
-    """Reads and encodes every split of a problem.
+    """Reads and encodes every split of a problem; of the training split only what its `train_size` leaves.
 
     Raises:
         CellError: the data is not what the cell's identity says: it changed after planning.
@@ -66,6 +69,8 @@ def read_inputs(problem: Problem, cache: Path) -> Inputs:
     if fingerprint != problem.fingerprint:
         raise CellError(f"the data of task {problem.task} changed while the grid was running")
     tokenizer = tokenizer_for(problem.model, data, fingerprint, cache)
+    # After the tokenizer, which is the whole corpus's at every size.
+    data = with_train_size(data, problem.train_size, problem.seed)
     splits = {name: _encode(problem, data, name, tokenizer) for name in data.splits}
     return Inputs(data.kind, data, tokenizer, special_ids(tokenizer), splits)
 
@@ -76,12 +81,15 @@ def _encode(problem: Problem, data: TaskData, split: str, tokenizer: Tokenizer) 
         return encode_classification(frame, tokenizer, problem.max_length, problem.model.family)
     if data.kind == "conditional":
         return encode_conditional(frame, tokenizer, problem.max_length)
-    return Stream(encode_stream(frame, tokenizer, data.separator), problem.max_length)
+    ids = encode_stream(frame, tokenizer, data.separator)
+    if split == "train" and problem.train_size is not None:
+        ids = ids[: stream_tokens(problem.train_size, problem.max_length)]
+    return Stream(ids, problem.max_length)
 
 
 def pretraining_split(problem: Problem, inputs: Inputs) -> Split:
-    """The training texts as a base is pretrained on them: examples for BERT, one stream for GPT-2."""
-    if problem.model.family == "bert" or inputs.kind == "language":
+    """The training texts as a base is pretrained on them: examples for encoders, one stream for GPT-2."""
+    if problem.model.encoder or inputs.kind == "language":
         return inputs.splits["train"]
     import pandas as pd
 
@@ -108,6 +116,11 @@ class MicroBatch:
         """How many terms its loss sums: examples, or predicted tokens."""
         return int((self.targets != IGNORED).sum())
 
+    def repeated(self, times: int) -> MicroBatch:
+        """Every example `times` times: first all, then all again."""
+        inputs = {name: torch.cat([tensor] * times) for name, tensor in self.inputs.items()}
+        return MicroBatch(inputs, torch.cat([self.targets] * times), np.tile(self.rows, times))
+
     def to(self, device: torch.device) -> MicroBatch:
         """The same on another device."""
         moved = {name: tensor.to(device) for name, tensor in self.inputs.items()}
@@ -123,8 +136,10 @@ def collate(split: Split, rows: Indices, inputs: Inputs, family: str, offset: in
     tensors = {"input_ids": ids, "attention_mask": mask}
     if inputs.kind == "conditional":
         return _conditional(split, rows, tensors)
-    if family == "bert":
+    if family in SEGMENTED:
         tensors["token_type_ids"] = _segments(split, rows, ids.shape[1]) * mask
+    if first := first_position(family, inputs.special.pad):
+        tensors["position_ids"] = _positions(mask, first)
     assert split.labels is not None
     return MicroBatch(tensors, torch.from_numpy(split.labels[rows]), rows)
 
@@ -145,6 +160,15 @@ def _segments(split: Examples, rows: Indices, width: int) -> Tensor:
     return torch.from_numpy((positions >= split.second_from[rows][:, None]).astype(np.int64))
 
 
+def _positions(mask: Tensor, first: int) -> Tensor:
+    """RoBERTa's positions, [examples, tokens], from `first` on; of padding the one before.
+
+    The class makes the same ones from the ids. Given here, they also hold where masked-language-model corruption
+    drew the padding id for a real token, which would shift every later position.
+    """
+    return torch.where(mask == 1, torch.arange(first, first + mask.shape[1]), first - 1)
+
+
 def _conditional(split: Examples, rows: Indices, tensors: dict[str, Tensor]) -> MicroBatch:
     """Next-token targets from the first token of the target text on; the source is read, not learnt."""
     ids, mask = tensors["input_ids"], tensors["attention_mask"]
@@ -159,7 +183,7 @@ def corrupt(batch: MicroBatch, inputs: Inputs, generators: list[np.random.Genera
     """Masked-language-model corruption (Devlin et al. 2019): 15 % of the tokens, of which 80/10/10 mask/random/kept.
 
     Args:
-        batch: a padded batch of a BERT model's examples.
+        batch: a padded batch of an encoder's examples.
         generators: one keyed generator per example; the draws also depend on the width of the padded batch.
         vocabulary: random tokens are drawn from all ids.
     """

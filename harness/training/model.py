@@ -22,10 +22,23 @@ Objective = Literal["classification", "causal", "masked"]
 _CLASSES: dict[tuple[str, Objective], Any] = {
     ("bert", "classification"): transformers.BertForSequenceClassification,
     ("bert", "masked"): transformers.BertForMaskedLM,
+    ("roberta", "classification"): transformers.RobertaForSequenceClassification,
+    ("roberta", "masked"): transformers.RobertaForMaskedLM,
+    ("distilbert", "classification"): transformers.DistilBertForSequenceClassification,
+    ("distilbert", "masked"): transformers.DistilBertForMaskedLM,
+    ("electra", "classification"): transformers.ElectraForSequenceClassification,
+    # ELECTRA's own pretraining needs a generator beside it: a scratch base is pretrained like the other encoders.
+    ("electra", "masked"): transformers.ElectraForMaskedLM,
     ("gpt2", "classification"): transformers.GPT2ForSequenceClassification,
     ("gpt2", "causal"): transformers.GPT2LMHeadModel,
 }
-_CONFIGS: dict[str, Any] = {"bert": transformers.BertConfig, "gpt2": transformers.GPT2Config}
+_CONFIGS: dict[str, Any] = {
+    "bert": transformers.BertConfig,
+    "roberta": transformers.RobertaConfig,
+    "distilbert": transformers.DistilBertConfig,
+    "electra": transformers.ElectraConfig,
+    "gpt2": transformers.GPT2Config,
+}
 
 
 def objective_of(problem: Problem) -> Objective:
@@ -37,10 +50,12 @@ def new_model(problem: Problem, inputs: Inputs, objective: Objective, streams: S
     """A model from random weights, all of them keyed."""
     shape = problem.model.shape
     assert shape is not None
-    config = _CONFIGS[shape.family](**shape.config(problem.vocabulary), **_config(inputs, objective))
+    values = shape.config(problem.vocabulary, inputs.special.pad)
+    config = _CONFIGS[shape.family](**values, **_config(inputs, objective))
     config._attn_implementation = attention
     model = _CLASSES[shape.family, objective](config)
     draw_weights(model, {name for name, _ in model.named_parameters()}, streams)
+    _name_special(model, inputs)
     return model
 
 
@@ -64,14 +79,21 @@ def load_model(
     )
     missing = set(report["missing_keys"])
     names = {name for name, _ in model.named_parameters()}
-    body = sorted(name for name in missing & names if name.startswith(model.base_model_prefix) and "pooler" not in name)
+    prefix = f"{model.base_model_prefix}."
+    body = sorted(name for name in missing & names if name.startswith(prefix) and ".pooler." not in name)
     if body:
         raise CellError(f"checkpoint {folder} lacks {len(body)} weights of the model's body, for example {body[0]}")
     draw_weights(model, missing & names, streams)
     if model.can_generate():
         # Our sampler reads none of it; a bare one keeps a checkpoint's defaults out of what we export, too.
         model.generation_config = transformers.GenerationConfig()
+    _name_special(model, inputs)
     return model
+
+
+def _name_special(model: Any, inputs: Inputs) -> None:
+    """Token dropout spares what the configuration names as special; BERT's classes have no field for these two."""
+    model.config.cls_token_id, model.config.sep_token_id = inputs.special.cls, inputs.special.sep
 
 
 def _config(inputs: Inputs, objective: Objective) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,7 @@ from harness.training.batches import Batches
 from harness.training.inputs import MicroBatch
 from harness.training.model import trainable
 from harness.training.objective import forward, loss_sum
+from harness.training.ranks import Ranks
 
 
 class Diverged(Exception):
@@ -94,6 +96,11 @@ class History:
         """For a checkpoint."""
         return {"values": [list(row) for row in self.values], "rates": [list(row) for row in self.rates]}
 
+    @property
+    def losses(self) -> list[float]:
+        """The validation losses, oldest first."""
+        return [value for _, name, value in self.values if name == "validation.loss"]
+
     def load(self, state: dict[str, Any]) -> None:
         """From a checkpoint."""
         self.values = [(int(step), str(name), float(value)) for step, name, value in state["values"]]
@@ -114,6 +121,7 @@ class CellModule(pl.LightningModule):
         after_step: called with the number of finished steps after each optimiser step; returns True to stop.
         audit_due: called with a step; True where its first forward must be audited.
         extra_state: more for a resume checkpoint.
+        ranks: this process among those that train the cell.
     """
 
     def __init__(
@@ -128,13 +136,16 @@ class CellModule(pl.LightningModule):
         after_step: Callable[[int], bool],
         audit_due: Callable[[int], bool],
         extra_state: Callable[[], dict[str, Any]],
+        ranks: Ranks,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model, self.sites, self.regime, self.training_settings = model, sites, regime, training
         self.peak, self.batches, self.streams = learning_rate, batches, streams
         self.after_step, self.audit_due, self.extra_state = after_step, audit_due, extra_state
-        self.history = History()
+        self.history, self.ranks = History(), ranks
+        self.losses: list[float] = []
+        self.loss = regime.loss(loss_sum)
         self.parameters_ = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -161,15 +172,17 @@ class CellModule(pl.LightningModule):
         step = batch.number
         if step != self.global_step:
             raise CellError(f"the loader is at step {step}, the optimiser at {self.global_step}")
-        rates = self.regime.rates(step, self.batches.total)
+        rates = self.regime.rates(step, self.batches.total, self.losses)
         self.sites.set(rates)
-        self.history.apply(step, rates)
+        self.history.apply(step, self.sites.applied())
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
         optimizer.zero_grad()
-        loss = sum(self._backward(step, index, micro, batch.count, rates) for index, micro in enumerate(batch.micro))
+        mine = self.ranks.mine(batch.micro)
+        loss = self.ranks.sum(sum(self._backward(step, index, micro, batch.count, rates) for index, micro in mine))
+        self.ranks.sum_gradients(self.parameters_)
         if not math.isfinite(loss):
             raise Diverged(f"the loss is {loss} at step {step}")
         self._clip(step)
@@ -178,12 +191,12 @@ class CellModule(pl.LightningModule):
 
     def _backward(self, step: int, index: int, batch: MicroBatch, count: int, rates: dict[str, float]) -> float:
         seed_masks(self.streams, step, index)
-        if index == 0 and self.audit_due(step):
-            with audited(self.sites, rates):
-                logits = forward(self.model, batch)
-        else:
-            logits = forward(self.model, batch)
-        loss = loss_sum(logits, batch.targets) / count
+        if self.regime.forwards > 1:
+            batch = batch.repeated(self.regime.forwards)
+        first = index == self.ranks.rank
+        with audited(self.sites, rates) if first and self.audit_due(step) else nullcontext():
+            logits = forward(self.model, batch, self.sites.weights())
+        loss = self.loss(logits, batch.targets) / count
         self.manual_backward(loss)
         return float(loss.detach())
 
@@ -210,6 +223,7 @@ class CellModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the history."""
         self.history.load(checkpoint["twodice"]["history"])
+        self.losses = self.history.losses
 
 
 def seed_masks(streams: Streams, step: int, micro: int) -> None:

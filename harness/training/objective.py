@@ -6,15 +6,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 from torch.nn import functional
 
 from harness.training.inputs import IGNORED, MicroBatch
 
 
-def forward(model: Any, batch: MicroBatch) -> Tensor:
-    """Logits in float32: [examples, classes] or [examples, tokens, vocabulary]."""
+def forward(model: Any, batch: MicroBatch, weights: dict[str, Tensor] | None = None) -> Tensor:
+    """Logits in float32: [examples, classes] or [examples, tokens, vocabulary].
+
+    `weights`, by parameter name, stand in for the model's own in this forward.
+    """
     extra = {"use_cache": False} if model.config.model_type == "gpt2" else {}
-    logits: Tensor = model(**batch.inputs, **extra).logits
+    inputs = {**batch.inputs, **extra}
+    output = model(**inputs) if weights is None else functional_call(model, weights, (), inputs)
+    logits: Tensor = output.logits
     return logits.float()
 
 

@@ -1,9 +1,12 @@
 """Rows of text to rows of ids: lengths, segments, loss positions, prompts."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from tokenizers import Tokenizer
+from toolbox import write_roberta_vocabulary
 
 from harness.data.encode import (
     conditional_prompts,
@@ -12,7 +15,7 @@ from harness.data.encode import (
     encode_stream,
     stream_prompts,
 )
-from harness.data.tokenizer import train_tokenizer
+from harness.data.tokenizer import load_tokenizer, train_tokenizer
 from harness.errors import UserError
 
 TEXTS = ["a small boat", "", "boat and oar and sail and mast and rope", "sail"]
@@ -56,6 +59,25 @@ def test_bert_pairs_mark_the_second_segment_and_cut_the_longer_text(bert: Tokeni
             assert rows.length(i) == 20
     assert text_of(bert, rows.row(2)) == "[CLS]boat and oa[SEP]a rope[SEP]"
     assert text_of(bert, rows.row(3)) == "[CLS]sail[SEP]mast and boat[SEP]"
+
+
+def test_roberta_pairs_have_two_separators_and_cut_the_longer_text(tmp_path: Path) -> None:
+    """Its template has type 0 throughout; the second segment still begins at the second text."""
+    write_roberta_vocabulary(tmp_path, TEXTS + PAIRS)
+    roberta = load_tokenizer(tmp_path)
+    rows = encode_classification(pd.DataFrame({"text": TEXTS, "text_pair": PAIRS}), roberta, 16, "roberta")
+    for i, (text, pair) in enumerate(zip(TEXTS, PAIRS, strict=True)):
+        first, second = (roberta.encode(part, add_special_tokens=False).ids for part in (text, pair))
+        ids, begin = rows.row(i).tolist(), int(rows.second_from[i])
+        if len(first) + len(second) <= 12:
+            assert ids == [0, *first, 2, 2, *second, 2]
+            assert begin == len(first) + 3
+        else:
+            assert len(ids) == 16
+            assert ids[begin - 2 : begin] == [2, 2]
+    alone = encode_classification(pd.DataFrame({"text": TEXTS}), roberta, 16, "roberta")
+    assert alone.row(1).tolist() == [0, 2]
+    assert alone.second_from.tolist() == alone.lengths.tolist()
 
 
 def test_gpt2_rows_are_cut_at_the_end(gpt2: Tokenizer) -> None:

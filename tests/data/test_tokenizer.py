@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from toolbox import write_roberta_vocabulary
 
+from harness.data.families import Family
 from harness.data.tokenizer import (
-    Family,
     Kind,
     SpecialTokens,
     digest,
@@ -135,6 +136,22 @@ def test_gpt2_files(tmp_path: Path) -> None:
     loaded = load_tokenizer(tmp_path)
     assert loaded.encode("The keepers' tower\n\n keys").ids == GPT2.encode("The keepers' tower\n\n keys").ids
     assert special_ids(loaded).eos == 0
+
+
+def test_roberta_files(tmp_path: Path) -> None:
+    """Published as vocab.json and merges.txt, too; the template is <s> a </s></s> b </s>."""
+    from transformers import RobertaTokenizer
+
+    write_roberta_vocabulary(tmp_path, CORPUS)
+    loaded, theirs = load_tokenizer(tmp_path), RobertaTokenizer.from_pretrained(str(tmp_path))
+    assert special_ids(loaded) == SpecialTokens(pad=1, eos=2, cls=0, sep=2, mask=4)
+    for texts in (("The keepers' tower\n keys",), ("The keys", "of the tower !")):
+        assert loaded.encode(*texts).ids == theirs(*texts)["input_ids"]
+    assert loaded.encode("a", "b").ids.count(2) == 3
+    (tmp_path / "vocab.json").write_text(json.dumps({"a": 0, "<s>": 1}))
+    (tmp_path / "merges.txt").write_text("")
+    with pytest.raises(UserError, match=r"the vocabulary lacks <\|endoftext\|> \(GPT-2\) and <pad>, </s>"):
+        load_tokenizer(tmp_path)
 
 
 def test_wordpiece_vocabulary(tmp_path: Path) -> None:

@@ -1,10 +1,15 @@
+"""Rate schedules: each against an independent closed form, or a brute-force simulation where losses drive it."""
+
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
 
 from harness.errors import UserError
-from harness.regimes.regime import ALL_SITES, SITES, parse_regime, parse_schedule
+from harness.regimes.parse import parse_regime, parse_schedule
+from harness.regimes.regime import ALL_SITES, SITES
 from harness.regimes.schedules import SCHEDULES
 
 
@@ -45,7 +50,7 @@ def test_rates_of_zero_are_no_regime() -> None:
         ({"sublayer": 1.5}, r"regimes.a.sublayer: rate 1.5 is not allowed \(a rate is from 0 to 1\)"),
         ({"sublayer": -0.1}, "rate -0.1 is not allowed"),
         ({"sublayer": float("nan")}, "rate nan is not allowed"),
-        ({"sublayers": 0.1}, "unknown site, did you mean 'sublayer'"),
+        ({"sublayers": 0.1}, "unknown site or mechanism, did you mean 'sublayer'"),
         ({"sublayer": {"liner": {}}}, "unknown schedule, did you mean 'linear'"),
         ({"sublayer": {"linear": {"start": 0.1}}}, "regimes.a.sublayer.linear.end: Field required"),
         ({"sublayer": {"linear": {"start": 0.1, "end": 2}}}, "linear.end"),
@@ -53,7 +58,8 @@ def test_rates_of_zero_are_no_regime() -> None:
         ({"sublayer": {"linear": {"begin": 0.1, "end": 0}}}, "linear"),
         ({"sublayer": True}, "must be a rate"),
         ({"sublayer": "0.1"}, "must be a rate"),
-        ("0.1", "must be a mapping"),
+        ("0.1", "regimes.a.preset: unknown preset"),
+        (0.1, "regimes.a: must be a mapping from sites to rates, or the name of a preset, is 0.1"),
     ],
 )
 def test_what_is_wrong_is_named(raw: object, message: str) -> None:
@@ -62,16 +68,19 @@ def test_what_is_wrong_is_named(raw: object, message: str) -> None:
 
 
 def test_every_schedule_tells_its_formula_and_source() -> None:
-    assert {"constant", "linear"} <= set(SCHEDULES)
-    for schedule in SCHEDULES.values():
-        assert schedule.formula.startswith("p_t = ")
+    for name, schedule in SCHEDULES.items():
+        assert schedule.name == name
+        assert schedule.formula.startswith("p <- " if schedule.driven else "p_t = ")
         assert schedule.source
+        assert schedule.__doc__
 
 
 TOTAL = 48
 # Independent closed forms, vectorised over the steps; c early steps include both ends of the line.
 T = np.arange(TOTAL)
-CLOSED_FORMS: dict[str, tuple[dict[str, object], np.ndarray]] = {
+CLOSED_FORMS: dict[str, tuple[dict[str, Any], np.ndarray[Any, Any]]] = {
+    "constant": ({"value": 0.25}, np.full(TOTAL, 0.25)),
+    "linear": ({"start": 0.4, "end": 0.1, "until": 0.75}, np.interp(T, [0, 36], [0.4, 0.1])),
     "exponential": ({"start": 0.4, "decay": 2.0, "floor": 0.1}, np.fmax(0.1, 0.4 * np.e ** (-2.0 * T / TOTAL))),
     "cosine": ({"start": 0.3, "end": 0.1}, 0.2 + 0.1 * np.cos(np.linspace(0, np.pi, TOTAL + 1))[:-1]),
     "early": ({"rate": 0.3, "until": 0.25}, np.concatenate([np.linspace(0.3, 0, 12), np.zeros(36)])),
@@ -86,6 +95,12 @@ CLOSED_FORMS: dict[str, tuple[dict[str, object], np.ndarray]] = {
 }
 
 
+def test_every_schedule_has_an_independent_form_here() -> None:
+    driven = {name for name, schedule in SCHEDULES.items() if schedule.driven}
+    assert set(CLOSED_FORMS) == set(SCHEDULES) - driven
+    assert set(SIMULATIONS) == driven
+
+
 @pytest.mark.parametrize("name", CLOSED_FORMS)
 def test_rates_equal_an_independent_closed_form_at_every_step(name: str) -> None:
     parameters, expected = CLOSED_FORMS[name]
@@ -93,11 +108,64 @@ def test_rates_equal_an_independent_closed_form_at_every_step(name: str) -> None
     rates = [schedule.rate(step, TOTAL) for step in range(TOTAL)]
     np.testing.assert_allclose(rates, expected, atol=1e-12)
     assert all(0.0 <= rate <= 1.0 for rate in rates)
-    assert schedule.describe()[name] == {**schedule.describe()[name], **_lists(parameters)}
+    assert [schedule.rate_after(step, TOTAL, [3.0, 2.0]) for step in range(TOTAL)] == rates
+    described: Any = schedule.describe()[name]
+    assert {key: described[key] for key in parameters} == {key: pytest.approx(v) for key, v in parameters.items()}
 
 
-def _lists(parameters: dict[str, object]) -> dict[str, object]:
-    return {key: pytest.approx(value) if not isinstance(value, str) else value for key, value in parameters.items()}
+def simulated_plateau(
+    losses: list[float], start: float, factor: float, patience: int, min_delta: float, direction: str,
+    floor: float = 0.0, ceiling: float = 1.0,
+) -> list[float]:  # fmt: skip
+    """The rate after each number of validations, without a running state: validation i is a miss where it is not
+    below the lowest of all before it by `min_delta`; a run of misses is cut into moves of `patience`.
+    """
+    rates = [start]
+    for count in range(1, len(losses) + 1):
+        seen = losses[:count]
+        better = [i == 0 or seen[i] < min(seen[:i]) - min_delta for i in range(count)]
+        lengths = "".join("b" if one else "m" for one in better).split("b")
+        moves = sum(len(run) // patience for run in lengths)
+        rate = start
+        for _ in range(moves):
+            rate = max(floor, rate * factor) if direction == "down" else min(ceiling, rate / factor)
+        rates.append(rate)
+    return rates
+
+
+SIMULATIONS: dict[str, Any] = {"plateau": simulated_plateau}
+
+
+@pytest.mark.parametrize("direction", ["down", "up"])
+@pytest.mark.parametrize("patience", [1, 2, 3])
+@pytest.mark.parametrize("min_delta", [0.0, 0.125])
+def test_plateau_equals_a_brute_force_simulation(direction: str, patience: int, min_delta: float) -> None:
+    parameters = {"start": 0.4, "factor": 0.5, "patience": patience, "min_delta": min_delta, "direction": direction}
+    schedule = parse_schedule({"plateau": {**parameters, "floor": 0.1, "ceiling": 0.9}}, "x")
+    generator = np.random.default_rng(3)
+    moved = set()
+    for _ in range(40):
+        # Multiples of 1/8 with a downward drift: ties and differences of exactly `min_delta` are frequent.
+        losses = (np.maximum(0, 40 - np.arange(20) + generator.integers(-3, 4, 20)) / 8).tolist()
+        expected = simulated_plateau(losses, **parameters, floor=0.1, ceiling=0.9)  # type: ignore[arg-type]
+        assert [schedule.rate_after(7, TOTAL, losses[:count]) for count in range(21)] == expected
+        moved |= set(expected)
+    assert len(moved) >= 3  # it moved, and reached its bound
+
+
+def test_plateau_by_hand() -> None:
+    down = parse_schedule({"plateau": {"start": 0.4, "factor": 0.5, "patience": 2, "floor": 0.15}}, "x")
+    losses = [1.0, 1.0, 0.9, 0.95, 0.9, 0.91, 0.92, 2.0, 2.0]
+    rates = [down.rate_after(0, 1, losses[:count]) for count in range(len(losses) + 1)]
+    assert rates == [0.4, 0.4, 0.4, 0.4, 0.4, 0.2, 0.2, 0.15, 0.15, 0.15]
+    up = parse_schedule({"plateau": {"start": 0.2, "patience": 1, "direction": "up", "ceiling": 0.5}}, "x")
+    assert [up.rate_after(0, 1, [1.0] * count) for count in range(5)] == [0.2, 0.2, 0.4, 0.5, 0.5]
+
+
+def test_plateau_counts_small_steps_as_misses_even_where_they_add_up() -> None:
+    schedule = parse_schedule({"plateau": {"start": 0.4, "patience": 2, "min_delta": 0.1}}, "x")
+    assert schedule.rate_after(0, 1, [1.0, 0.94, 0.88]) == 0.2
+    assert schedule.rate_after(0, 1, [1.0, 0.94, 0.83]) == 0.4
 
 
 def test_constant_early_dropout() -> None:
@@ -112,6 +180,13 @@ def test_constant_early_dropout() -> None:
         ({"triangle": {"trough": 0.2, "peak": 0.2}}, 0.2),
         ({"piecewise": {"rates": [0.2, 0.2], "at": [0.5]}}, 0.2),
         ({"annealed": {"start": 0.2}}, {"linear": {"start": 0.2, "end": 0}}),
+        ({"exponential": {"start": 0.2, "floor": 0.2}}, 0.2),
+        ({"late": {"rate": 0.2, "after": 0}}, 0.2),
+        ({"early": {"rate": 0.2, "until": 1, "shape": "constant"}}, 0.2),
+        ({"plateau": {"start": 0.2, "floor": 0.2}}, 0.2),
+        ({"plateau": {"start": 0.2, "ceiling": 0.2, "direction": "up"}}, 0.2),
+        ({"late": {"rate": 0}}, 0),
+        ({"exponential": {"start": 0}}, 0),
         ({"early": {"rate": 0}}, 0),
         ({"curriculum": {"end": 0}}, 0),
     ],
@@ -129,6 +204,13 @@ def test_the_same_rates_have_one_identity(raw: object, same: object) -> None:
         ({"early": {"rate": 0.1, "shape": "round"}}, r"early\.shape"),
         ({"late": {"rate": 0.1, "after": 1}}, r"late\.after"),
         ({"triangle": {"trough": 0.1, "peak": 1.2}}, r"triangle\.peak"),
+        ({"triangle": {"trough": 0.1, "peak": 0.2, "cycles": True}}, r"triangle\.cycles: must be a whole number"),
+        ({"plateau": {"start": 0}}, r"plateau\.start: .* greater than 0, is 0"),
+        ({"plateau": {"start": 0.2, "floor": 0.3}}, "`start` must lie between `floor` and `ceiling`"),
+        ({"plateau": {"start": 0.2, "factor": 1}}, r"plateau\.factor"),
+        ({"plateau": {"start": 0.2, "patience": 0}}, r"plateau\.patience"),
+        ({"plateau": {"start": 0.2, "patience": "2"}}, r"plateau\.patience: must be a whole number, is '2'"),
+        ({"plateau": {"start": 0.2, "direction": "both"}}, r"plateau\.direction: .* 'down' or 'up', is 'both'"),
     ],
 )
 def test_wrong_parameters_are_named(raw: object, message: str) -> None:

@@ -25,6 +25,8 @@ def checkpoint(folder: Path, **config: object) -> Path:
 def test_presets(name: str) -> None:
     model = resolve_model(f"scratch:{name}", {}, "g")
     assert model.shape == PRESETS[name]
+    assert (model.positions, model.layers) == (model.shape.positions, model.shape.layers)
+    assert model.encoder == (not name.startswith("gpt2"))
     assert model.tokenizer == "bpe"
     smaller = resolve_model(f"scratch:{name}", {"layers": 1, "tokenizer": "char"}, "g")
     assert smaller.describe() != model.describe()
@@ -37,6 +39,27 @@ def test_a_folder_is_known_by_its_content(tmp_path: Path) -> None:
     assert one.describe() == same.describe()
     assert one.describe() != other.describe()
     assert (one.name, one.positions, one.family) == ("a", 64, "bert")
+
+
+@pytest.mark.parametrize(
+    ("config", "encoder", "positions", "layers"),
+    [
+        ({"model_type": "bert", "num_hidden_layers": 12}, True, 64, 12),
+        ({"model_type": "electra", "num_hidden_layers": 12, "embedding_size": 8}, True, 64, 12),
+        ({"model_type": "distilbert", "n_layers": 6}, True, 64, 6),
+        # Counted on from the id of padding, which is 1 where the file does not say.
+        ({"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}, True, 512, 0),
+        ({"model_type": "roberta", "max_position_embeddings": 514}, True, 512, 0),
+        ({"model_type": "roberta", "max_position_embeddings": 129, "pad_token_id": 0}, True, 128, 0),
+        ({"model_type": "gpt2", "max_position_embeddings": None, "n_positions": 32, "n_layer": 6}, False, 32, 6),
+    ],
+)
+def test_what_a_folders_configuration_says(
+    tmp_path: Path, config: dict[str, object], encoder: bool, positions: int, layers: int
+) -> None:
+    model = resolve_model(str(checkpoint(tmp_path / "a", **config)), {}, "g")
+    assert model.family == config["model_type"]
+    assert (model.encoder, model.positions, model.layers) == (encoder, positions, layers)
 
 
 def test_a_folder_may_be_named_by_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

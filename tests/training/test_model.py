@@ -7,14 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import (
-    BertConfig,
-    BertForMaskedLM,
-    BertForSequenceClassification,
-    BertModel,
-    GPT2Config,
-    GPT2LMHeadModel,
-)
+from model_classes import CLASSES
+from transformers import BertConfig, BertForSequenceClassification, BertModel, GPT2Config, GPT2LMHeadModel
 
 from harness.randomness import Streams
 from harness.training.model import draw_weights, trainable
@@ -33,12 +27,26 @@ def redraw(model: Any, level: int = 0, ambient: int = 0) -> dict[str, torch.Tens
     return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
 
-@pytest.mark.parametrize("make", [gpt2, lambda: BertForMaskedLM(BertConfig(**BERT))])
-def test_weights_do_not_depend_on_ambient_state(make: Any) -> None:
-    one, other = redraw(make(), ambient=1), redraw(make(), ambient=2)
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    another = redraw(make(), level=1)
-    assert any(not torch.equal(one[name], another[name]) for name in one)
+@pytest.mark.parametrize("name", CLASSES)
+def test_weights_do_not_depend_on_ambient_state(name: str) -> None:
+    build = CLASSES[name].build
+    one, other = redraw(build(), ambient=1), redraw(build(), ambient=2)
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    another = redraw(build(), level=1)
+    drawn = [key for key, value in one.items() if value.std() > 0]
+    assert all(not torch.equal(one[key], another[key]) for key in drawn)
+    assert len({float(one[key].flatten()[-1]) for key in drawn}) == len(drawn)  # each has a key of its own
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_order_of_the_draws_changes_nothing(name: str) -> None:
+    whole, model = redraw(CLASSES[name].build()), CLASSES[name].build()
+    parameters = list(dict(model.named_parameters()))
+    half = len(parameters) // 2
+    for names in (parameters[half:], parameters[:half]):
+        torch.rand(7)
+        draw_weights(model, set(names), Streams(0, {"init": 0}))
+    assert all(torch.equal(parameter, whole[key]) for key, parameter in model.named_parameters())
 
 
 def test_the_models_own_distributions_are_kept() -> None:

@@ -1,4 +1,4 @@
-"""BERT (post-LN): embeddings, attention probabilities, both sub-layer outputs, both skips, the classifier's head."""
+"""BERT and what is built like it (post-LN): RoBERTa and ELECTRA differ in the classifier's head only."""
 
 from __future__ import annotations
 
@@ -6,35 +6,41 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from harness.regimes.sites import Slot, family, insert, qualified
+from harness.regimes.anatomy import Anatomy, Layer, carrier
+from harness.regimes.noise import Carrier
+from harness.regimes.sites import family
 
 
-@family("bert")
-def bert(model: Any) -> list[Slot]:
-    """Sites of BertModel and the Bert heads. The identity branch is SIGUL 2024's: LN(drop(x) + f(x))."""
-    slots = [_slot(model, "embedding", model.base_model.embeddings.dropout)]
-    for layer in model.base_model.encoder.layer:
+@family("bert", "roberta", "electra")
+def bert(model: Any) -> Anatomy:
+    """Embeddings, attention probabilities, both sub-layer outputs, both skips, the classifier's head.
+
+    The identity branch is SIGUL 2024's: LN(drop(x) + f(x)). The heads of RoBERTa and ELECTRA call their dropout twice:
+    on the features and after the dense layer.
+    """
+    body = model.base_model
+    found = Anatomy(model, body.embeddings.word_embeddings, [])
+    found.add("embedding", body.embeddings, "dropout")
+    for index, layer in enumerate(body.encoder.layer):
         attention = layer.attention.self
-        # The attention's dropout module is never called: the kernel reads its `.p`.
-        slots.append(Slot("attention", attention.dropout, qualified(model, attention)))
+        found.add_attention(attention, attention.dropout, index)
         for output in (layer.attention.output, layer.output):
-            slots.append(_slot(model, "sublayer", output.dropout))
-            slots.append(_slot(model, "identity", _drop_skip(output)))
+            found.add("sublayer", output, "dropout", index)
+            found.add_inserted("identity", _drop_skip(output), index)
+        found.layers.append(Layer(layer, layer.attention.output.dense, attention.num_attention_heads))
     if isinstance(getattr(model, "dropout", None), nn.Dropout):
-        slots.append(_slot(model, "head", model.dropout))
-    return slots
+        found.add("head", model, "dropout")
+    elif isinstance(getattr(getattr(model, "classifier", None), "dropout", None), nn.Dropout):
+        found.add("head", model.classifier, "dropout", calls=2)
+    return found
 
 
-def _slot(model: nn.Module, site: str, dropout: nn.Dropout) -> Slot:
-    return Slot(site, dropout, qualified(model, dropout))
-
-
-def _drop_skip(output: nn.Module) -> nn.Dropout:
-    """Drops the second argument of `BertSelfOutput`/`BertOutput`, which those modules use only as the skip."""
-    dropout = insert(output, "identity_dropout")
+def _drop_skip(output: nn.Module) -> Carrier:
+    """Drops the second argument of `*SelfOutput` and `*Output`, which those modules use only as the skip."""
+    dropout = carrier(output, "identity_dropout")
 
     def drop(_: nn.Module, args: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor] | None:
-        return None if dropout.p == 0.0 else (args[0], dropout(args[1]))
+        return None if dropout.asleep else (args[0], dropout(args[1]))
 
     output.register_forward_pre_hook(drop)
     return dropout

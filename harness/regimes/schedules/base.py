@@ -1,15 +1,24 @@
-"""What a schedule is: a pure function from the optimiser step to a dropout rate."""
+"""What a schedule is: a pure function from the optimiser step (and past validation losses) to a dropout rate."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Annotated, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 # Strict, so that `true` or "0.1" in a grid file is a mistake and not a rate.
 Rate = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False, strict=True)]
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        raise ValueError("must be a whole number")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=10_000)]
 
 
 class Schedule(BaseModel, ABC):
@@ -20,14 +29,23 @@ class Schedule(BaseModel, ABC):
     name: ClassVar[str]
     formula: ClassVar[str]
     source: ClassVar[str]
+    driven: ClassVar[bool] = False  # whether validation losses move it
 
     @abstractmethod
     def rate(self, step: int, total: int) -> float:
         """The probability of dropping at optimiser step `step` of `total`, 0 <= step < total."""
 
+    def rate_after(self, step: int, total: int, losses: Sequence[float]) -> float:
+        """The rate at `step`, given the validation losses so far, oldest first; most schedules do not look at them."""
+        return self.rate(step, total)
+
     def simplest(self) -> Schedule:
         """The same rates under the simplest schedule that has them, so that equal cells have one identity."""
         return self
+
+    def highest(self) -> float:
+        """The highest rate it can have (of a smooth shape up to the grain of 1,000 steps)."""
+        return max(self.rate(step, 1000) for step in range(1000))
 
     def zero(self) -> bool:
         """Whether the rate is 0 at every step."""

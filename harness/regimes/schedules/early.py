@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from harness.regimes.schedules.base import Rate, Schedule, schedule
+from harness.regimes.schedules.constant import Constant
 
 
 @schedule("early")
@@ -29,6 +30,10 @@ class Early(Schedule):
         if step >= early:
             return 0.0
         return self.peak if self.shape == "constant" or early == 1 else self.peak * (1.0 - step / (early - 1))
+
+    def simplest(self) -> Schedule:
+        """A constant shape that never ends is a constant."""
+        return Constant(value=self.peak) if self.until == 1.0 and self.shape == "constant" else self
 
     def zero(self) -> bool:
         """Whether the rate is 0."""

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from harness.regimes.schedules.base import Rate, Schedule, schedule
+from harness.regimes.schedules.constant import Constant
 
 
 @schedule("exponential")
@@ -28,6 +29,10 @@ class Exponential(Schedule):
     def rate(self, step: int, total: int) -> float:
         """The decayed rate at `step` of `total`."""
         return max(self.floor, self.start * math.exp(-self.decay * step / total))
+
+    def simplest(self) -> Schedule:
+        """A decay from its floor is a constant."""
+        return Constant(value=self.floor) if self.start <= self.floor else self
 
     def zero(self) -> bool:
         """Whether it starts and stays at 0."""

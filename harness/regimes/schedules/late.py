@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from harness.regimes.schedules.base import Rate, Schedule, schedule
+from harness.regimes.schedules.constant import Constant
 
 
 @schedule("late")
@@ -22,6 +23,10 @@ class Late(Schedule):
     def rate(self, step: int, total: int) -> float:
         """The rate at `step` of `total`."""
         return self.peak if step >= round(self.after * total) else 0.0
+
+    def simplest(self) -> Schedule:
+        """After nothing it is a constant."""
+        return Constant(value=self.peak) if self.after == 0.0 else self
 
     def zero(self) -> bool:
         """Whether the rate is 0."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
-
-from harness.regimes.schedules.base import Rate, Schedule, schedule
+from harness.regimes.schedules.base import Count, Rate, Schedule, schedule
 from harness.regimes.schedules.constant import Constant
 
 
@@ -19,7 +17,7 @@ class Triangle(Schedule):
 
     trough: Rate
     peak: Rate
-    cycles: Annotated[int, Field(ge=1, le=10_000)] = 4
+    cycles: Count = 4
 
     def rate(self, step: int, total: int) -> float:
         """The rate at `step` of `total`."""
