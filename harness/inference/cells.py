@@ -12,6 +12,7 @@ from harness.data.encode import conditional_prompts, stream_prompts
 from harness.errors import CellError
 from harness.inference.engine import generate
 from harness.inference.probe import row_independence
+from harness.regimes.sites import install
 from harness.request import Generated, Prompt
 from harness.spec.cells import GenerationCell, TrainingCell
 from harness.store import Store
@@ -35,6 +36,11 @@ def stored_model(store: Store, cell: TrainingCell, inputs: Inputs) -> Any:
     if broken:
         raise CellError(f"{folder / broken} is not what was written (checksum); delete its folder and run again")
     model = load_model(cell.problem, inputs, folder / "checkpoint", "causal", cell.streams, cell.training.attention)
+    if cell.regime.structural:
+        # Such a mechanism is a part of the model in eval mode too, and a checkpoint holds weights only.
+        model.config.model_type = cell.problem.model.family  # the stored one names the mechanism, too
+        rates = {name: cell.regime.channels[name].schedule.rate(0, 1) for name in cell.regime.structural}
+        install(model, cell.regime).set(rates)
     return model.to(torch.device(cell.problem.device))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import ceil
 
 import numpy as np
 
 from harness.errors import CellError
 from harness.randomness import Streams
 from harness.spec.grid import Training
+from harness.spec.steps import drawn_examples, steps_per_epoch, stream_blocks, total_steps
 from harness.training.inputs import Indices, Split, Stream
 
 
@@ -33,30 +33,30 @@ class Batches:
     def examples(self) -> Indices:
         """The training examples that the `sample` role draws (blocks of a stream: all)."""
         if isinstance(self.split, Stream):
-            return np.arange(self.split.blocks(self.split.block - 1))
+            return np.arange(stream_blocks(len(self.split.ids), self.split.block))
         count = len(self.split)
         if self.training.sample == "all":
             return np.arange(count)
         generator = self.streams.generator("sample")
         if self.training.sample == "bootstrap":
             return np.sort(generator.integers(0, count, count))
-        return np.sort(generator.permutation(count)[: max(1, round(count * self.training.sample))])
+        return np.sort(generator.permutation(count)[: drawn_examples(self.training, count)])
 
     @cached_property
     def per_epoch(self) -> int:
-        """Optimiser steps of one epoch. A stream's last partial batch is left out; a keyed order changes which."""
+        """Optimiser steps of one epoch.
+
+        Raises:
+            CellError: a stream is shorter than one block.
+        """
         if len(self.examples) == 0:
             raise CellError("the training split is shorter than one block: lower training.max_length")
-        if isinstance(self.split, Stream):
-            return max(1, len(self.examples) // self.training.batch_size)
-        return ceil(len(self.examples) / self.training.batch_size)
+        return steps_per_epoch(self.training, len(self.examples), stream=isinstance(self.split, Stream))
 
     @cached_property
     def total(self) -> int:
         """Optimiser steps of the whole training."""
-        if self.training.steps is not None:
-            return self.training.steps
-        return max(1, round(self.training.length * self.per_epoch))
+        return total_steps(self.training, self.per_epoch)
 
     def offset(self, step: int) -> int:
         """Where the blocks of a stream start in this step's epoch."""

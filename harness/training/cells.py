@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,17 +18,18 @@ import torch
 
 from harness.data.tokenizer import save_tokenizer
 from harness.errors import CellError
-from harness.evaluation.evaluate import evaluate
 from harness.evaluation.metrics.registry import greater_is_better
 from harness.identity import environment, environment_digest
 from harness.regimes.regime import Regime
 from harness.spec.cells import BaseCell, Cell, Problem, TrainingCell
 from harness.store import Record, Store
 from harness.store.store import checksums
+from harness.training.final import evaluate_splits, with_extras
 from harness.training.fit import Fit, Progress
-from harness.training.inputs import Indices, Inputs, Stream, pretraining_split, read_inputs
+from harness.training.inputs import Inputs, pretraining_split, read_inputs
 from harness.training.model import Objective, load_model, new_model, objective_of
 from harness.training.module import Diverged, History
+from harness.training.windows import random_loss_rows
 
 
 @dataclass
@@ -96,7 +97,7 @@ def run_base(worker: Worker, cell: BaseCell, progress: Progress) -> str:
     started = time.monotonic()
     problem, inputs = cell.problem, worker.inputs(cell.problem)
     prepare_process(problem.device)
-    objective: Objective = "masked" if problem.model.family == "bert" else "causal"
+    objective: Objective = "masked" if problem.model.encoder else "causal"
     model = new_model(problem, inputs, objective, cell.streams, "sdpa")
     split, rate = pretraining_split(problem, inputs), cell.training.learning_rates[0]
     fit = Fit(
@@ -139,15 +140,18 @@ def run_training(
     )  # fmt: skip
     last = worker.work(cell) / "checkpoint-last"
     if worker.keep == "all":
-        fit.on_last = partial(export, model, inputs, last)
+        fit.on_last = partial(export, model, inputs, last, cell.regime.structural)
     try:
         history = fit.run()
         model.to(torch.device(problem.device))  # Lightning leaves it on the CPU
         metrics, predictions = evaluate_splits(model, cell, inputs, np.unique(fit.batches.examples))
+        if cell.training.random_windows:
+            metrics = pd.concat([metrics, random_loss_rows(history_frame(history))], ignore_index=True)
+        metrics, extras = with_extras(metrics, fit, cell, inputs)
     except Diverged as error:
         shutil.rmtree(worker.work(cell), ignore_errors=True)
         return save_record(worker.store, cell, "diverged", started, reason=str(error))
-    folder = export(model, inputs, worker.work(cell) / "checkpoint")
+    folder = export(model, inputs, worker.work(cell) / "checkpoint", cell.regime.structural)
     digest = checkpoint_digest(folder)
     _check_repeated(worker.store.record(cell.uid), digest)
     folders = {"checkpoint": folder} if worker.keep != "none" else {}
@@ -168,6 +172,7 @@ def run_training(
         "predictions": predictions,
         "history": history_frame(history),
         "rates": pd.DataFrame(history.rates, columns=["site", "step", "rate"]),
+        **extras,
     }
     status = save_record(worker.store, cell, "done", started, summary=summary, frames=frames, folders=folders)
     shutil.rmtree(worker.work(cell))
@@ -217,33 +222,18 @@ def start_model(store: Store, cell: TrainingCell, inputs: Inputs) -> Any:
     return load_model(problem, inputs, folder, objective, cell.streams, attention)
 
 
-def evaluate_splits(
-    model: Any, cell: TrainingCell, inputs: Inputs, drawn: Indices
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Metrics (split, metric, value) and predictions (split, example, ...) of every split, in eval mode.
+def export(model: Any, inputs: Inputs, folder: Path, structural: Sequence[str] = ()) -> Path:
+    """Writes a folder that `from_pretrained` loads: weights as safetensors, configuration, tokenizer.
 
-    Of the training split only the examples that the cell was trained on: others would shrink the gap.
-
-    Raises:
-        Diverged: a loss is not finite.
+    Weights trained with a structural mechanism are those of another model than their class: the configuration then
+    has a model type that nothing else loads, so that nobody gets its numbers from the plain class by mistake.
     """
-    metrics, predictions = [], []
-    for name, split in inputs.splits.items():
-        limit, rows = 0, None
-        if name == "train":
-            limit, rows = cell.training.evaluate_train, None if isinstance(split, Stream) else drawn
-        result = evaluate(model, split, inputs, cell.problem.model.family, cell.problem.metrics, limit, rows)
-        if not math.isfinite(result.metrics["loss"]):
-            raise Diverged(f"the loss on split {name} is {result.metrics['loss']}")
-        metrics += [(name, metric, value) for metric, value in result.metrics.items()]
-        predictions.append(result.predictions.assign(split=name))
-    return pd.DataFrame(metrics, columns=["split", "metric", "value"]), pd.concat(predictions, ignore_index=True)
-
-
-def export(model: Any, inputs: Inputs, folder: Path) -> Path:
-    """Writes a folder that `from_pretrained` loads: weights as safetensors, configuration, tokenizer."""
     shutil.rmtree(folder, ignore_errors=True)
     model.save_pretrained(folder)
+    if structural:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config["model_type"] = "+".join([config["model_type"], *structural])
+        (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
     save_tokenizer(inputs.tokenizer, folder)
     return folder
 

@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 class SafetensorsIO(CheckpointIO):
     """A CheckpointIO whose checkpoint is a folder with `tensors.safetensors` and `state.json`.
 
-    The folder is written under a temporary name and renamed, so a killed process leaves the old one or the new one.
+    The folder is written under a temporary name and renamed, so a killed process leaves the old one or the new one;
+    where it was killed between moving the old one aside and putting the new one in its place, `recover` moves it back.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
@@ -50,6 +51,18 @@ class SafetensorsIO(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Deletes a checkpoint."""
         shutil.rmtree(path)
+
+
+def recover(path: Path) -> None:
+    """Puts back the checkpoint that a killed process had moved aside, and removes what it left half-written.
+
+    Only where no process is writing: at the start of the one that resumes.
+    """
+    for left in sorted(path.parent.glob(f".{path.name}-*")):
+        if left.name.endswith("-old") and not path.exists():
+            os.rename(left, path)
+        else:
+            shutil.rmtree(left)
 
 
 def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:

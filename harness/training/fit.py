@@ -18,16 +18,19 @@ from safetensors import SafetensorError
 from harness.errors import CellError
 from harness.evaluation.evaluate import evaluate
 from harness.evaluation.metrics.registry import greater_is_better
+from harness.identity import environment_digest
 from harness.randomness import Streams
 from harness.regimes.regime import Regime
 from harness.regimes.sites import install
 from harness.spec.cells import Problem
 from harness.spec.grid import Training
 from harness.training.batches import Batches
-from harness.training.checkpoint import SafetensorsIO
+from harness.training.checkpoint import SafetensorsIO, recover
 from harness.training.inputs import Inputs, MicroBatch, Split, collate, corrupt
 from harness.training.model import Objective
 from harness.training.module import CellModule, Diverged, History, evaluation_steps, step_loader
+from harness.training.ranks import Ranks
+from harness.training.windows import METRIC, random_loss
 
 Progress = Callable[[int, int, float, float], None]  # step, total, loss, largest rate
 CHECKPOINT_SECONDS = 30.0
@@ -62,6 +65,7 @@ class Fit:
         selection, best: the best validation so far and its weights; None where the last weights count.
         on_last: called when the model still has its last weights, before the selected ones replace them.
         progress: told about each step.
+        ranks: this process among those that train the cell; rank 0 writes the resume checkpoints.
     """
 
     problem: Problem
@@ -79,14 +83,15 @@ class Fit:
     selection: Selection | None = None
     best: dict[str, Any] = field(default_factory=dict)
     on_last: Callable[[], object] | None = None
+    ranks: Ranks = field(default_factory=Ranks)
 
     def __post_init__(self) -> None:
         self.batches = Batches(self.split, self.training, self.streams)
         self.due = set(evaluation_steps(self.training, self.batches))
         if self.training.select != "last":
             self.selection = Selection(self.training.select.removeprefix("validation."))
-        elif self.training.evaluate_every is None:
-            self.due = set()  # nothing is selected and no learning curve was asked for
+        elif self.training.evaluate_every is None and not self.regime.driven:
+            self.due = set()  # nothing is selected, no rate is driven and no learning curve was asked for
         self.saved = time.monotonic()
         self.checkpoint = self.work / "resume"
 
@@ -103,7 +108,7 @@ class Fit:
         audits = {start} | self.due | awakenings(self.regime, self.batches.total)
         self.module = CellModule(
             self.model,
-            install(self.model),
+            install(self.model, self.regime),
             self.regime,
             self.training,
             self.learning_rate,
@@ -112,6 +117,7 @@ class Fit:
             self._after_step,
             audits.__contains__,
             self._state,
+            self.ranks,
         )
         self.trainer = _trainer(self.batches.total, self.problem.precision, self.problem.device, self.work)
         loader = step_loader(self.batches, start, self._read)
@@ -150,7 +156,7 @@ class Fit:
         if finished in self.due:
             self._validate(finished)
         stop = self._stopped_early()
-        goes_on = finished < self.batches.total and not stop
+        goes_on = finished < self.batches.total and not stop and self.ranks.rank == 0
         if goes_on and time.monotonic() - self.saved > self.checkpoint_seconds:
             self.trainer.save_checkpoint(self.checkpoint)
             self.saved = time.monotonic()
@@ -163,8 +169,20 @@ class Fit:
             self.module.history.values.append((finished, f"validation.{name}", value))
         if not math.isfinite(result.metrics["loss"]):
             raise Diverged(f"the validation loss is {result.metrics['loss']} after {finished} steps")
+        self.module.losses.append(result.metrics["loss"])
+        self._look_at_windows(finished)
         if self.selection is not None and self.selection.offer(result.metrics[self.selection.metric], finished):
             self.best = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+
+    def _look_at_windows(self, finished: int) -> None:
+        count, split = self.training.random_windows, self.inputs.splits["validation"]
+        if not count:
+            return
+        family = self.problem.model.family
+        loss = random_loss(self.model, split, self.inputs, family, count, self.streams, finished)
+        if not math.isfinite(loss):
+            raise Diverged(f"the loss of random validation windows is {loss} after {finished} steps")
+        self.module.history.values.append((finished, METRIC, loss))
 
     def _stopped_early(self) -> bool:
         patience = self.training.early_stopping
@@ -178,27 +196,47 @@ class Fit:
 
     def _state(self) -> dict[str, Any]:
         """What a resume needs beside Lightning's own state."""
-        return {"selection": asdict(self.selection) if self.selection else None, "best": self.best}
+        selection = asdict(self.selection) if self.selection else None
+        return {"selection": selection, "best": self.best, "environment": environment_digest()}
 
     def _resume_step(self) -> int:
-        """Steps that are already done, with the selection state restored; 0 where there is no checkpoint."""
-        if not self.checkpoint.is_dir():
-            return 0
-        try:
-            saved = SafetensorsIO().load_checkpoint(self.checkpoint)
+        """Steps that are already done, with the selection state restored; 0 where there is no checkpoint.
+
+        Raises:
+            CellError: ranks do not find the same checkpoint.
+        """
+        if self.ranks.rank > 0:
+            self.ranks.wait()
+        saved = self._saved()
+        if self.ranks.rank == 0:
+            self.ranks.wait()  # the others look when the folder is in order
+        done = int(saved["global_step"]) if saved else 0
+        self.ranks.agree(done, "the number of finished steps")
+        if saved:
             state = saved["twodice"]
+            self.selection = Selection(**state["selection"]) if state["selection"] else None
+            self.best = state["best"]
+        return done
+
+    def _saved(self) -> dict[str, Any] | None:
+        """The resume checkpoint; None (and it is removed) where it is damaged or of another environment."""
+        recover(self.checkpoint)
+        if not self.checkpoint.is_dir():
+            return None
+        try:
+            saved: dict[str, Any] = SafetensorsIO().load_checkpoint(self.checkpoint)
+            # Half of a cell from one environment and half from another would be stored as the latter's.
+            if saved["twodice"]["environment"] == environment_digest():
+                return saved
         except (OSError, ValueError, KeyError, SafetensorError):
-            # A power cut may truncate what a rename had made whole; the cell begins anew, nothing else is lost.
-            shutil.rmtree(self.checkpoint)
-            return 0
-        self.selection = Selection(**state["selection"]) if state["selection"] else None
-        self.best = state["best"]
-        return int(saved["global_step"])
+            pass  # a power cut may truncate what a rename had made whole; the cell begins anew, nothing else is lost
+        shutil.rmtree(self.checkpoint)
+        return None
 
 
 def awakenings(regime: Regime, total: int) -> set[int]:
     """The steps at which a site's rate leaves 0: before them, an audit could not have seen that it is unreachable."""
-    rates = [regime.rates(step, total) for step in range(total)]
+    rates = [regime.rates(step, total) for step in range(total)]  # a driven rate moves at validations only
     return {
         step
         for step in range(1, total)

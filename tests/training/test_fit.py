@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from harness.errors import CellError
-from harness.regimes.regime import parse_regime
+from harness.regimes.parse import parse_regime
+from harness.regimes.sites import Sites, install
 from harness.spec.cells import TrainingCell
 from harness.spec.expand import expand
 from harness.spec.grid import Training
@@ -139,7 +140,8 @@ def test_accumulated_micro_batches_have_different_masks(tiny: Any, home: Path) -
     worker, cell = make_cell(tiny(training=training, regimes={"half": {"embedding": 0.5}}), home, "half")
     fit = make_fit(worker, cell)
     masks: list[torch.Tensor] = []
-    fit.model.bert.embeddings.dropout.register_forward_hook(lambda _, args, output: masks.append((output == 0)[:, :10]))
+    # The embeddings end with their dropout.
+    fit.model.bert.embeddings.register_forward_hook(lambda _, __, output: masks.append((output == 0)[:, :10]))
     fit.run()
     assert len(masks) == 4
     assert all(not torch.equal(masks[0], mask) for mask in masks[1:])
@@ -306,7 +308,7 @@ def test_the_train_split_of_the_report_is_what_was_trained_on(tiny: Any, home: P
     assert len(predictions.query("split == 'test'")) == 40
 
 
-def test_each_step_at_which_a_site_wakes_is_audited(tiny: Any, home: Path) -> None:
+def test_each_step_at_which_a_site_wakes_is_audited(tiny: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rate that starts at 0 says nothing about whether it can be reached."""
     regime = parse_regime("rising", {"sublayer": {"linear": {"start": 0.0, "end": 0.5}}}, "x")
     assert awakenings(regime, 10) == {1}
@@ -314,8 +316,14 @@ def test_each_step_at_which_a_site_wakes_is_audited(tiny: Any, home: Path) -> No
     grid = tiny(regimes={"rising": {"sublayer": {"linear": {"start": 0.0, "end": 0.5}}}})
     worker, cell = make_cell(grid, home, "rising")
     fit = make_fit(worker, cell)
-    # What the audit cannot see at step 0: a dropout that ignores its rate.
-    fit.model.bert.encoder.layer[0].output.dropout.forward = lambda hidden: hidden
+
+    def defective(model: Any, regime: Any) -> Sites:
+        sites = install(model, regime)
+        # What the audit cannot see at step 0: a dropout that ignores its rate.
+        model.bert.encoder.layer[0].output.dropout.forward = lambda hidden: hidden
+        return sites
+
+    monkeypatch.setattr("harness.training.fit.install", defective)
     with pytest.raises(Exception, match="dropped 0 times, expected 1"):
         fit.run()
     assert fit.trainer.global_step == 1
