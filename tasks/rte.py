@@ -2,9 +2,9 @@
 
 Source: `<data>/glue_rte/{train,dev}.tsv`, or nyu-mll/glue on the hub. Licence not stated by GLUE; research use.
 Splits: `test` is the published dev set; `validation` is carved from train by content hash, rows that share a sentence
-stay on one side. Shifted split, where `<data>/hans` is there: `hans` (McCoy et al. 2019, arXiv 1902.01007; MIT), 1,000
-rows chosen by hash, balanced over heuristic x label, with the column `heuristic`. Not clean for a base model that has
-seen natural language inference.
+stay on one side. Shifted splits, where `<data>/hans` is there: HANS (McCoy et al. 2019, arXiv 1902.01007; MIT) by
+heuristic, `hans_lexical_overlap`, `hans_subsequence` and `hans_constituent`: 1,000 rows in all, chosen by hash and
+balanced over heuristic x label. Not clean for a base model that has seen natural language inference.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ class RteOptions(TaskOptions):
 
 @task("rte")
 class Rte(Task):
-    """RTE, with HANS as the shifted split."""
+    """RTE, with HANS by heuristic as the shifted splits."""
 
     kind = "classification"
     Options = RteOptions
@@ -41,7 +41,7 @@ class Rte(Task):
         train, validation = carve(train, options.validation_size, ("text", "text_pair"))
         splits = {"train": training_subset(train, options.train_size), "validation": validation, "test": dev}
         if data is not None and (data / "hans").is_dir():
-            splits["hans"] = hans(data)
+            splits |= {f"hans_{name}": rows.reset_index(drop=True) for name, rows in hans(data).groupby("heuristic")}
         note = (
             f"test is the published dev set. Of {len(published)} published training rows {duplicates} were removed as "
             f"duplicates of test rows and {len(validation)} serve as validation, which shares no sentence with train; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
 
 from harness.errors import CellError
-from harness.evaluation.metrics.registry import compute_metrics
+from harness.evaluation.characters import count_characters
+from harness.evaluation.metrics.registry import TextLoss, compute_metrics, metrics_reading, text_metrics
 from harness.evaluation.mode import eval_mode
 from harness.training.inputs import Indices, Inputs, Split, Stream, collate
 from harness.training.objective import forward, losses
@@ -39,7 +41,10 @@ def evaluate(
     limit: int = 0,
     drawn: Indices | None = None,
 ) -> Evaluation:
-    """Loss, perplexity (language) and the task's metrics over a whole split.
+    """The loss and every metric over a whole split.
+
+    Classification: the task's metrics and those of class probabilities (`ece`, `brier`). Language and conditional
+    tasks: `perplexity` and `bits-per-character`.
 
     Args:
         model: a transformers model.
@@ -53,7 +58,7 @@ def evaluate(
         metrics and a frame with example, loss (nats per target), targets, and for classification label, prediction
         and the logits `score_0`, `score_1`, ...
     """
-    rows = _rows(split, limit, drawn)
+    rows = evaluated_rows(split, limit, drawn)
     device = next(model.parameters()).device
     parts: list[pd.DataFrame] = []
     with eval_mode(model):
@@ -65,17 +70,49 @@ def evaluate(
     loss = float(np.average(frame["loss"], weights=frame["targets"]))
     values = {"loss": loss}
     if inputs.kind == "classification":
-        values.update(compute_metrics(list(metrics), frame["prediction"].to_numpy(), frame["label"].to_numpy()))
+        values.update(_class_metrics(frame, metrics))
     else:
-        values["perplexity"] = math.exp(min(loss, 700.0))
+        characters = count_characters(inputs.tokenizer, _targets(split, rows))
+        values.update(text_metrics(TextLoss(loss, int(frame["targets"].sum()), characters)))
     return Evaluation(values, frame)
 
 
-def _rows(split: Split, limit: int, drawn: Indices | None) -> Indices:
+def probabilities(predictions: pd.DataFrame) -> NDArray[np.float64]:
+    """Class probabilities [examples, classes] of the stored logits `score_0`, `score_1`, ..., in float64."""
+    classes = sum(name.startswith("score_") for name in predictions.columns)
+    logits = predictions[[f"score_{i}" for i in range(classes)]].to_numpy(dtype=np.float64)
+    return np.asarray(softmax(logits, axis=1))
+
+
+def _class_metrics(frame: pd.DataFrame, metrics: tuple[str, ...]) -> dict[str, float]:
+    classes = frame["prediction"].to_numpy(), frame["label"].to_numpy()
+    # A diverged model has logits but no probabilities; the caller sees it by the loss.
+    if not np.isfinite(frame["loss"]).all():
+        return compute_metrics(metrics, *classes)
+    return compute_metrics([*metrics, *metrics_reading("probabilities")], *classes, probabilities(frame))
+
+
+def _targets(split: Split, rows: Indices) -> list[list[int]]:
+    """Token ids that were predicted: a stream's windows as one text, a list a row of a conditional task."""
+    if isinstance(split, Stream):
+        return [np.concatenate([split.window(int(row), 0)[1:] for row in np.sort(rows)]).tolist()]
+    return [split.row(int(row))[split.loss_from[row] :].tolist() for row in rows]
+
+
+def evaluated_rows(split: Split, limit: int = 0, drawn: Indices | None = None) -> Indices:
+    """Positions of the examples or blocks that an evaluation reads, see `evaluate`.
+
+    Raises:
+        CellError: a stream is shorter than one block.
+    """
     count = split.blocks(0) if isinstance(split, Stream) else len(split)
     if count == 0:
         raise CellError("a split is shorter than one block: lower training.max_length")
-    rows = np.arange(count) if drawn is None else drawn
+    return evenly_spaced(np.arange(count) if drawn is None else drawn, limit)
+
+
+def evenly_spaced(rows: Indices, limit: int) -> Indices:
+    """At most `limit` of the rows, evenly spaced from the first one on; 0: all."""
     if not limit or len(rows) <= limit:
         return rows
     return rows[np.arange(limit) * len(rows) // limit]

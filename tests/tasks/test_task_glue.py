@@ -59,6 +59,7 @@ def folder(tmp_path: Path) -> Path:
     write(
         tmp_path / "glue_cola/dev.tsv", [("x", 1, "", "Dev one ."), ("x", 0, "*", "sentence 3"), ("y", 0, "", "Dev 2")]
     )
+    write(tmp_path / "glue_cola/in_domain_dev.tsv", [("x", 1, "", "Dev one ."), ("x", 0, "*", "sentence 3")])
     write(tmp_path / "glue_cola/out_of_domain_dev.tsv", [("y", 0, "", "Dev 2")])
     for part, seed, count in (("train", 1, 60), ("dev", 2, 6)):
         pairs = pair_rows(count, seed)
@@ -107,8 +108,10 @@ def test_cola(folder: Path) -> None:
     data = load_task("cola", SMALL, folder)
     assert published(data) == [("Dev one .", 1), ("sentence 3", 0), ("Dev 2", 0)]
     assert {split: len(frame) for split, frame in data.splits.items()} == {
-        "train": 49, "validation": 10, "test": 3, "out_of_domain": 1,
+        "train": 49, "validation": 10, "test": 3, "in_domain": 2, "out_of_domain": 1,
     }  # fmt: skip
+    assert data.splits["in_domain"]["label"].tolist() == [1, 0]
+    assert "The 2 rows of in_domain are a part of test. The 1 rows of out_of_domain are a part of test." in data.note
     assert not set(data.splits["train"]["text"]) & {"Sentence 3 .", *data.splits["validation"]["text"]}
     both = pd.concat([data.splits["train"], data.splits["validation"]])
     assert dict(zip(both["text"], both["label"], strict=True)) == {
@@ -136,13 +139,20 @@ def test_rte_labels_are_the_hubs(folder: Path) -> None:
 
 def test_hans_is_balanced_and_fixed(folder: Path) -> None:
     write_hans(folder)
-    hans = load_task("rte", SMALL, folder).splits["hans"]
+    splits = load_task("rte", SMALL, folder).splits
+    names = ["hans_constituent", "hans_lexical_overlap", "hans_subsequence"]
+    assert list(splits) == ["train", "validation", "test", *names]
+    hans = pd.concat([splits[name] for name in names])
     assert len(hans) == 1000
     sizes = hans.groupby(["heuristic", "label"]).size()
     assert sorted(sizes) == [166, 166, 167, 167, 167, 167]
     assert hans["text"].str.contains("long 1").any()
     assert hans["text"].str.contains("long 2").any()
-    assert load_task("rte", {**SMALL, "train_size": 20}, folder).splits["hans"].equals(hans)
+    again = load_task("rte", {**SMALL, "train_size": 20}, folder).splits
+    for name in names:
+        assert set(splits[name]["heuristic"]) == {name.removeprefix("hans_")}
+        assert splits[name].index.tolist() == list(range(len(splits[name])))
+        assert again[name].equals(splits[name])
 
 
 @pytest.mark.parametrize("name", ["sst2", "cola", "rte", "mrpc"])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import CellError
-from harness.evaluation.metrics.registry import TaskMetric
+from harness.evaluation.metrics.registry import Reads, TaskMetric
 
 
 class RegisteredMetric(evaluate.Metric):  # type: ignore[misc]
@@ -25,16 +25,29 @@ class RegisteredMetric(evaluate.Metric):  # type: ignore[misc]
         return evaluate.MetricInfo(
             description=self._registered.description,
             citation=self._registered.source,
-            inputs_description="predictions and references: class ids, int64",
-            features=datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}),
+            inputs_description=f"predictions: {self._registered.reads} (class ids int64, or a row of probabilities "
+            "float64 an example); references: class ids int64",
+            features=_features(self._registered.reads),
         )
 
-    def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
+    def _compute(self, predictions: list[Any], references: list[int]) -> dict[str, float]:
         return {self._registered.name: self._registered.score(np.asarray(predictions), np.asarray(references))}
 
 
-def compute(registered: TaskMetric, predictions: NDArray[np.int64], references: NDArray[np.int64]) -> float:
+def _features(reads: Reads) -> datasets.Features:
+    predictions = datasets.Value("int64") if reads == "classes" else datasets.Sequence(datasets.Value("float64"))
+    return datasets.Features({"predictions": predictions, "references": datasets.Value("int64")})
+
+
+def compute(
+    registered: TaskMetric, predictions: NDArray[np.int64] | NDArray[np.float64], references: NDArray[np.int64]
+) -> float:
     """The value of one metric. Kept in memory; the folder that `evaluate` insists on making goes away again.
+
+    Args:
+        registered: a metric of class ids or of probabilities.
+        predictions: class ids [N], or probabilities [N, classes].
+        references: class ids [N].
 
     Raises:
         CellError: the metric refuses these class ids.
