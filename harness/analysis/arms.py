@@ -46,8 +46,10 @@ def cells_of(cells: pd.DataFrame, kind: str, regimes: Sequence[str]) -> pd.DataF
 def fates(cells: pd.DataFrame, arm: Sequence[str]) -> pd.DataFrame:
     """One row per arm with the numbers of its cells: `failed` (diverged + error), `diverged`, `missing`.
 
-    `missing` counts what was never run or was skipped, so that a report on half a grid says that it is one.
+    `missing` counts what was never run or was skipped, so that a report on half a grid says that it is one. Replicates
+    that are one cell by construction count once.
     """
+    cells = cells[(cells["uid"] == "") | ~cells.duplicated([*arm, "uid"])]
     counted = cells[list(arm)].copy()
     counted["failed"] = cells["status"].isin(FAILED).astype(int)
     counted["diverged"] = (cells["status"] == "diverged").astype(int)

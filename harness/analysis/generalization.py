@@ -1,7 +1,7 @@
 """The table `generalization`: every split's metrics by regime, the gap to train and the difference to the reference.
 
-The unit of every interval is the training replicate: one fine-tuning from its own draws. Identical-seed repeats
-measure the noise floor and are left out of all means.
+The unit is the training replicate: one fine-tuning from its own draws. What interval its means have depends on the
+replicate design (harness/analysis/designs.py). Identical-seed repeats measure the noise floor and are left out.
 """
 
 from __future__ import annotations
@@ -13,8 +13,12 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis.arms import TRAINING_ARM, cells_of, fates
-from harness.analysis.intervals import correlation, t_interval
+from harness.analysis.designs import described, design_of, estimate, levels_of
+from harness.analysis.factorial import ROLES
+from harness.analysis.intervals import correlation
 from harness.analysis.order import check_regimes, ordered, require
+from harness.analysis.pairs import by_levels, matched
+from harness.store.curves import STEPS_TO_LOSS
 
 TRAINING = [
     "uid",
@@ -23,7 +27,9 @@ TRAINING = [
     "regime",
     "learning_rate",
     "training_replicate",
+    *ROLES,
     "repeat",
+    "forwards",
     "split",
     "metric",
     "value",
@@ -35,6 +41,7 @@ COLUMNS = [
     "split",
     "metric",
     "n",
+    "undefined",
     "mean",
     "sd",
     "ci_low",
@@ -50,10 +57,12 @@ COLUMNS = [
     "failed",
     "diverged",
     "missing",
+    "cost",
     "environments",
     "pairs_across_environments",
+    "design",
+    "note",
 ]
-Sample = tuple[str, float]
 _ORDER = ["task", "model", "regime", "split", "metric"]
 
 
@@ -62,9 +71,16 @@ def generalization(
 ) -> pd.DataFrame:
     """One row per task, model, regime, split and metric, in the metric's own unit.
 
+    A run that never reached the loss of `steps-to-loss-X` has no number of steps: it counts in `undefined` and not in
+    `n`, and mean and difference are of the runs (pairs) that reached it, so they tell too few steps.
+
+    `cost` is how many forward passes of the model an example costs in one training step (R-Drop: 2).
+
     `gap` is the mean over cells of value(split) - value(train); `difference` the mean over training replicates of
-    value(regime) - value(reference), paired by replicate; NaN where there is nothing to compare with. All intervals
-    are 95 % Student's t over training replicates. An arm whose cells all failed keeps its rows, with n = 0.
+    value(regime) - value(reference), paired by replicate (that is, by the levels of the training roles); NaN where
+    there is nothing to compare with. All intervals are 95 %: Student's t over training replicates in a joint design,
+    over the levels of the roles in a crossed one (`crossed_interval`), none in an isolated one, and none in a crossed
+    one that lacks a run (`note` says so). An arm whose cells all failed keeps its rows, with n = 0.
 
     Args:
         training: the store's table `training`; rows of cells that are not of kind `training` are left out.
@@ -74,19 +90,20 @@ def generalization(
 
     Raises:
         ValueError: a table lacks a column; a regime or cell is unknown; an arm mixes learning rates; two cells claim
-            one replicate; a cell lacks a metric that its arm has; a value is not finite.
+            one replicate; a cell lacks a metric that its arm has; a value is not finite (undefined apart).
     """
     if reference not in regimes:
         raise ValueError(f"reference regime '{reference}' is not one of {', '.join(regimes)}")
     planned = cells_of(cells, "training", regimes)
-    values = reported(training, cells, regimes)
+    design = design_of(training)
+    values = finished(training, cells, regimes)
     environments = _environments(cells)
     arms = dict(iter(values.groupby(TRAINING_ARM, sort=False)))
     rows: list[dict[str, Any]] = []
     for fate in fates(planned, TRAINING_ARM).to_dict("records"):
         key = tuple(fate[factor] for factor in TRAINING_ARM)
         other = arms.get((*key[:2], reference)) if key[2] != reference else None
-        rows += _arm_rows(fate, arms.get(key), other, environments, _measures(values, *key[:2]))
+        rows += _arm_rows(fate, arms.get(key), other, design, environments, _measures(values, *key[:2]))
     return ordered(pd.DataFrame(rows, columns=COLUMNS), _ORDER, regimes)
 
 
@@ -94,6 +111,15 @@ def reported(training: pd.DataFrame, cells: pd.DataFrame, regimes: Sequence[str]
     """The rows of `training` that the report is about: training cells without repeats, each cell once an arm.
 
     Replicates that are one cell by construction (equal identity) are one number, not several that agree.
+
+    Raises:
+        ValueError: see `generalization`.
+    """
+    return _once(finished(training, cells, regimes))
+
+
+def finished(training: pd.DataFrame, cells: pd.DataFrame, regimes: Sequence[str]) -> pd.DataFrame:
+    """As `reported`, but with a row for every replicate: replicates that are one cell have equal `uid` and value.
 
     Raises:
         ValueError: see `generalization`.
@@ -107,14 +133,18 @@ def reported(training: pd.DataFrame, cells: pd.DataFrame, regimes: Sequence[str]
     done = set(cells.loc[(cells["kind"] == "training") & (cells["status"] == "done"), "uid"])
     chosen = training[training["uid"].isin(done) & (training["repeat"] == 0)]
     chosen = chosen.sort_values([*TRAINING_ARM, "training_replicate", "uid", "split", "metric"], kind="stable")
-    chosen = chosen.drop_duplicates([*TRAINING_ARM, "uid", "split", "metric"])
     for key, rows in chosen.groupby(TRAINING_ARM, sort=False):
-        _check_arm(" / ".join(map(str, key)), rows)
+        _check_arm(" / ".join(map(str, key)), _once(rows))
     repeats = set(training.loc[training["repeat"] != 0, "uid"])
     silent = sorted(done - set(chosen["uid"]) - repeats)
     if silent:
         raise ValueError(f"cell {silent[0]} is done but has no row in table 'training'")
     return chosen
+
+
+def _once(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each cell once an arm: under its first replicate."""
+    return rows.drop_duplicates([*TRAINING_ARM, "uid", "split", "metric"])
 
 
 def _check_arm(name: str, rows: pd.DataFrame) -> None:
@@ -129,8 +159,13 @@ def _check_arm(name: str, rows: pd.DataFrame) -> None:
         if len(sub) != n:
             raise ValueError(f"{name}: {split}.{metric} is there for {len(sub)} of {n} cells")
         for uid, value in zip(sub["uid"], sub["value"], strict=True):
-            if not math.isfinite(value):
+            if not math.isfinite(value) and not (may_be_undefined(str(metric)) and math.isnan(value)):
                 raise ValueError(f"{name}: {split}.{metric} of cell {uid} is {value}")
+
+
+def may_be_undefined(metric: str) -> bool:
+    """Whether NaN is a result of this metric (a loss that was never reached) and not a mistake."""
+    return metric.startswith(STEPS_TO_LOSS)
 
 
 def _environments(cells: pd.DataFrame) -> dict[str, str]:
@@ -152,31 +187,39 @@ def _arm_rows(
     fate: dict[Any, Any],
     values: pd.DataFrame | None,
     reference: pd.DataFrame | None,
+    design: str,
     environments: dict[str, str],
     measures: list[tuple[str, str]],
 ) -> list[dict[str, Any]]:
     if values is None:
-        return [
-            {**fate, **_summary(pd.DataFrame(columns=TRAINING), None, None, environments), "split": s, "metric": m}
-            for s, m in measures
-        ]
+        nothing = _summary(pd.DataFrame(columns=TRAINING), None, None, design, environments)
+        return [{**fate, **nothing, "undefined": 0, "split": split, "metric": metric} for split, metric in measures]
     rows = []
-    for (split, metric), here in values.groupby(["split", "metric"]):
+    for (split, metric), found in values.groupby(["split", "metric"]):
+        here = found[found["value"].notna()]
+        undefined = len(_once(found)) - len(_once(here))
         train = values[(values["split"] == "train") & (values["metric"] == metric)] if split != "train" else None
         other = None
         if reference is not None:
             other = reference[(reference["split"] == split) & (reference["metric"] == metric)]
-        rows.append({**fate, **_summary(here, train, other, environments), "split": split, "metric": metric})
+            other = other[other["value"].notna()]
+        numbers = {**_summary(here, train, other, design, environments), "undefined": undefined}
+        rows.append({**fate, **numbers, "split": split, "metric": metric})
     return rows
 
 
 def _summary(
-    here: pd.DataFrame, train: pd.DataFrame | None, reference: pd.DataFrame | None, environments: dict[str, str]
+    everything: pd.DataFrame,
+    train: pd.DataFrame | None,
+    reference: pd.DataFrame | None,
+    design: str,
+    environments: dict[str, str],
 ) -> dict[str, Any]:
-    plain = t_interval(here["value"])
-    gap = t_interval(mine - theirs for (_, mine), (_, theirs) in _paired(here, train, "uid"))
-    pairs = _paired(here, reference, "training_replicate")
-    difference = t_interval(mine - theirs for (_, mine), (_, theirs) in pairs)
+    here = _once(everything)
+    levels = levels_of(here)
+    plain, note = estimate(design, levels, here["value"])
+    gaps = matched(here, None if train is None else _once(train), "uid")
+    gap, _ = estimate(design, [mine.levels for mine, _ in gaps], [mine.value - theirs.value for mine, theirs in gaps])
     return {
         "n": plain.n,
         "mean": plain.mean,
@@ -186,26 +229,27 @@ def _summary(
         "gap": gap.mean,
         "gap_low": gap.low,
         "gap_high": gap.high,
+        "cost": int(here["forwards"].max()) if len(here) else None,
+        "environments": len({environments[uid] for uid in here["uid"] if uid in environments}),
+        "design": described(design, levels),
+        **_difference(everything, reference, design, environments, note),
+    }
+
+
+def _difference(
+    here: pd.DataFrame, reference: pd.DataFrame | None, design: str, environments: dict[str, str], note: str
+) -> dict[str, Any]:
+    """The columns of the paired difference."""
+    pairs = by_levels(here, reference)
+    levels = [mine.levels for mine, _ in pairs]
+    difference, lost = estimate(design, levels, [mine.value - theirs.value for mine, theirs in pairs])
+    mine_values, their_values = [mine.value for mine, _ in pairs], [theirs.value for _, theirs in pairs]
+    return {
         "difference": difference.mean,
         "difference_low": difference.low,
         "difference_high": difference.high,
         "n_pairs": difference.n,
-        "pair_correlation": correlation([mine for (_, mine), _ in pairs], [theirs for _, (_, theirs) in pairs]),
-        "environments": len({environments[uid] for uid in here["uid"] if uid in environments}),
-        "pairs_across_environments": sum(environments.get(a) != environments.get(b) for (a, _), (b, _) in pairs),
+        "pair_correlation": math.nan if design == "isolated" else correlation(mine_values, their_values),
+        "pairs_across_environments": sum(environments.get(a.uid) != environments.get(b.uid) for a, b in pairs),
+        "note": "; ".join([*filter(None, [note]), *([f"difference: {lost}"] if lost else [])]),
     }
-
-
-def _paired(here: pd.DataFrame, other: pd.DataFrame | None, by: str) -> list[tuple[Sample, Sample]]:
-    """(uid, value) of both sides, matched by `by`, which names a row on each side only once."""
-    if other is None:
-        return []
-    theirs = _samples(other, by)
-    return [(sample, theirs[name]) for name, sample in _samples(here, by).items() if name in theirs]
-
-
-def _samples(rows: pd.DataFrame, by: str) -> dict[Any, Sample]:
-    samples = dict(zip(rows[by], zip(rows["uid"], rows["value"], strict=True), strict=True))
-    if len(samples) != len(rows):
-        raise ValueError(f"several rows of one split and metric have the same {by}")
-    return samples

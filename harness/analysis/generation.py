@@ -2,7 +2,7 @@
 
 The unit of every interval is the training replicate: the texts of one checkpoint are averaged first, over prompts and
 inference replicates. An interval over texts would be far too narrow, because texts of one checkpoint are not
-independent draws of the training die.
+independent draws of the training die. Nor are runs of a crossed or isolated design: see harness/analysis/designs.py.
 """
 
 from __future__ import annotations
@@ -13,33 +13,41 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.arms import GENERATION_ARM, cells_of, fates
-from harness.analysis.intervals import t_interval
+from harness.analysis.arms import GENERATION_ARM, TRAINING_ARM, cells_of, fates
+from harness.analysis.designs import described, design_of, estimate, levels_of
+from harness.analysis.factorial import Levels
 from harness.analysis.order import check_regimes, ordered, require, top_k_rank
 
 METRICS = ["training_uid", "training_replicate", "inference_replicate", *GENERATION_ARM]
 METRICS += ["unit", "prompt", "metric", "value"]
 COLUMNS = [*GENERATION_ARM, "metric", "unit", "n_training", "n_inference", "n_prompts", "mean", "sd", "ci_low"]
-COLUMNS += ["ci_high", "undefined", "failed", "missing", "note"]
+COLUMNS += ["ci_high", "undefined", "failed", "missing", "design", "note"]
 _KEY = [*GENERATION_ARM, "metric", "unit"]
 UNITS = ("text", "prompt", "set")
 GREEDY = "one inference replicate by construction (k = 1 is greedy)"
 
 
 def generation(
-    metrics: pd.DataFrame, cells: pd.DataFrame, *, regimes: Sequence[str], repeats: frozenset[str] = frozenset()
+    metrics: pd.DataFrame,
+    cells: pd.DataFrame,
+    *,
+    regimes: Sequence[str],
+    repeats: frozenset[str] = frozenset(),
+    training: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """One row per task, model, regime, top_k, temperature, metric and unit.
 
-    mean, sd and interval (95 % Student's t) are over training replicates of the mean over prompts and inference
-    replicates. Values that are NaN (not defined on a text, for example because it is too short) are left out and
-    counted in `undefined`; `note` names unequal numbers of texts. An arm without any value keeps a row.
+    mean, sd and 95 % interval (of the replicate design, as in `generalization`) are over training replicates of the
+    mean over prompts and inference replicates. Values that are NaN (not defined on a text, for example because it is
+    too short) are left out and counted in `undefined`; `note` names unequal numbers of texts and a crossed design
+    that lacks a run. An arm without any value keeps a row.
 
     Args:
         metrics: the store's table `generation_metrics`.
         cells: the store's table `cells`.
         regimes: the grid's regimes, in its order.
         repeats: uids of the training cells that are identical-seed repeats; their texts are left out.
+        training: the store's table `training`, which knows design and role levels; None: a joint design.
 
     Raises:
         ValueError: a column is missing; a regime, unit or checkpoint is unknown; a factor is empty; a value is
@@ -53,8 +61,13 @@ def generation(
     counts = _replicates_and_prompts(used)
     outcomes = _fates(cells, regimes)
     per_replicate = _per_replicate(used)
+    design, levels = _levels(training)
     rows = [
-        {**dict(zip(_KEY, key, strict=True)), **_summary(group, counts[key[:5]]), **outcomes.get(key[:5], _NO_FATE)}
+        {
+            **dict(zip(_KEY, key, strict=True)),
+            **_summary(group, counts[key[:5]], design, levels),
+            **outcomes.get(key[:5], _NO_FATE),
+        }
         for key, group in per_replicate.groupby(_KEY, sort=False)
     ]
     rows += [_empty_row(arm, fate) for arm, fate in outcomes.items() if arm not in counts]
@@ -62,6 +75,15 @@ def generation(
 
 
 _NO_FATE = {"failed": 0, "missing": 0}
+
+
+def _levels(training: pd.DataFrame | None) -> tuple[str, dict[tuple[Any, ...], Levels]]:
+    """The design, and the role levels by arm and training replicate."""
+    if training is None or training.empty:
+        return "joint", {}
+    runs = training[training["repeat"] == 0].drop_duplicates([*TRAINING_ARM, "training_replicate"])
+    keys = runs[[*TRAINING_ARM, "training_replicate"]].itertuples(index=False, name=None)
+    return design_of(training), dict(zip(keys, levels_of(runs), strict=True))
 
 
 def _check_factors(metrics: pd.DataFrame, cells: pd.DataFrame) -> None:
@@ -130,11 +152,15 @@ def _mean(values: pd.Series[float]) -> float:
     return math.fsum(defined) / len(defined) if defined else math.nan
 
 
-def _summary(replicates: pd.DataFrame, counts: tuple[int, int]) -> dict[str, Any]:
+def _summary(
+    replicates: pd.DataFrame, counts: tuple[int, int], design: str, levels: dict[tuple[Any, ...], Levels]
+) -> dict[str, Any]:
     """The columns of one row, from the means of its training replicates."""
     n_inference, n_prompts = counts
     first = replicates.iloc[0]
-    interval = t_interval(replicates["mean"].dropna())
+    defined = replicates.dropna(subset=["mean"])
+    runs = [] if design == "joint" else _runs(defined, levels)
+    interval, lost = estimate(design, runs, defined["mean"])
     return {
         "n_training": interval.n,
         "n_inference": n_inference,
@@ -144,8 +170,26 @@ def _summary(replicates: pd.DataFrame, counts: tuple[int, int]) -> dict[str, Any
         "ci_low": interval.low,
         "ci_high": interval.high,
         "undefined": int((replicates["size"] - replicates["count"]).sum()),
-        "note": "; ".join(_notes(replicates, _expected(first["unit"], n_inference, n_prompts))),
+        "design": described(design, runs),
+        "note": "; ".join(
+            [*_notes(replicates, _expected(first["unit"], n_inference, n_prompts)), *filter(None, [lost])]
+        ),
     }
+
+
+def _runs(replicates: pd.DataFrame, levels: dict[tuple[Any, ...], Levels]) -> list[Levels]:
+    """The role levels of every training replicate of an arm.
+
+    Raises:
+        ValueError: the table `training` has no such replicate.
+    """
+    keys = list(replicates[[*TRAINING_ARM, "training_replicate"]].itertuples(index=False, name=None))
+    unknown = [key for key in keys if key not in levels]
+    if unknown:
+        raise ValueError(
+            f"{' / '.join(map(str, unknown[0]))}: texts of a replicate that table 'training' does not have"
+        )
+    return [levels[key] for key in keys]
 
 
 def _expected(unit: str, n_inference: int, n_prompts: int) -> int:
@@ -173,4 +217,4 @@ def _empty_row(arm: tuple[Any, ...], fate: dict[str, int]) -> dict[str, Any]:
     unknown = dict.fromkeys(("mean", "sd", "ci_low", "ci_high"), math.nan)
     zero = dict.fromkeys(("n_training", "n_inference", "n_prompts", "undefined"), 0)
     named = {**dict(zip(GENERATION_ARM, arm, strict=True)), "metric": "", "unit": ""}
-    return {**named, **zero, **unknown, **fate, "note": "no cell of this arm gave a text"}
+    return {**named, **zero, **unknown, **fate, "design": "", "note": "no cell of this arm gave a text"}

@@ -48,7 +48,7 @@ def t_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
     mean, sd = statistics.fmean(numbers), statistics.stdev(numbers)
     if sd <= 1e-12 * abs(mean):
         return Interval(n, mean, 0.0, math.nan, math.nan)
-    half = _t_quantile(0.5 + confidence / 2.0, n - 1) * sd / math.sqrt(n)
+    half = t_quantile(0.5 + confidence / 2.0, n - 1) * sd / math.sqrt(n)
     return Interval(n, mean, sd, mean - half, mean + half)
 
 
@@ -60,7 +60,8 @@ def correlation(left: list[float], right: list[float]) -> float:
 
 
 @lru_cache(maxsize=1024)
-def _t_quantile(probability: float, df: int) -> float:
-    from scipy.stats import t
+def t_quantile(probability: float, df: float) -> float:
+    """Student's t quantile; the degrees of freedom need not be whole."""
+    from scipy.special import stdtrit
 
-    return float(t.ppf(probability, df))
+    return float(stdtrit(df, probability))

@@ -40,6 +40,12 @@ def top_k_rank(label: object) -> float:
     return float("inf") if label == "all" else float(str(label))
 
 
+def task_rank(label: str) -> str:
+    """Order of task labels: `sst2@50` before `sst2@100` before `sst2`, which is trained on everything."""
+    name, _, size = label.rpartition("@")
+    return f"{name}\0{int(size):012d}" if name and size.isdecimal() else f"{label}\0~"
+
+
 def ordered(frame: pd.DataFrame, by: Sequence[str], regimes: Sequence[str]) -> pd.DataFrame:
     """The rows sorted by `by`: regimes as in the grid, top-k as numbers, `loss` first, other names alphabetically."""
     keys = pd.DataFrame({column: [_rank(column, value, regimes) for value in frame[column]] for column in by})
@@ -51,6 +57,8 @@ def _rank(column: str, value: Any, regimes: Sequence[str]) -> Any:
         return top_k_rank(value)
     if pd.isna(value):
         return "" if column not in ("temperature", "training_replicate", "inference_replicate") else -1
+    if column == "task":
+        return task_rank(str(value))
     fixed: dict[str, Sequence[str]] = {"regime": regimes, "kind": KINDS, "split": SPLITS, "metric": ("loss",)}
     if column not in fixed:
         return value

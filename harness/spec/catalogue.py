@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 
 from harness.errors import UserError
@@ -24,11 +25,29 @@ def tasks() -> Listing:
 
 
 def regimes() -> Listing:
-    """Sites and how a regime is written."""
-    from harness.regimes.regime import ALL_SITES, SITES
+    """Sites, mechanisms and presets with formula and source; a regime is {site or mechanism: rate or schedule, ...}."""
+    from harness.regimes.mechanisms import MECHANISMS
+    from harness.regimes.presets import PRESETS
+    from harness.regimes.regime import ALL_SITES, SITES, SOURCES
 
-    rows = [(site, text, "yes" if site in ALL_SITES else "no") for site, text in SITES.items()]
-    return ("site", "where dropout acts; a regime is {site: rate or schedule, ...}", "in `all`"), rows
+    rows = [
+        (
+            name,
+            "site, in all" if name in ALL_SITES else "site",
+            f"{text}: y = m * x / (1 - p)",
+            "yes",
+            "1",
+            SOURCES[name],
+        )
+        for name, text in SITES.items()
+    ]
+    for name, one in sorted(MECHANISMS.items(), key=lambda item: (item[1].kind, item[0])):
+        unbiased = "-" if one.unbiased is None else "yes" if one.unbiased else "no"
+        rows.append((name, one.kind, one.formula, unbiased, str(one.forwards), one.source))
+    for name, preset in PRESETS.items():
+        note = f"{preset.source}; {preset.note}" if preset.note else preset.source
+        rows.append((name, "preset", json.dumps(preset.regime), "", "", note))
+    return ("name", "kind", "what it does (p: rate, m ~ Bernoulli(1 - p))", "unbiased", "forwards", "source"), rows
 
 
 def schedules() -> Listing:
@@ -40,27 +59,29 @@ def schedules() -> Listing:
 
 
 def models() -> Listing:
-    """Scratch presets; a hub id or a local folder works too."""
+    """Scratch presets; a hub id or a local folder of the same families works too."""
+    from harness.data.families import FAMILIES
     from harness.spec.presets import PRESETS
 
     rows = [
-        (f"scratch:{name}", str(s.layers), str(s.width), str(s.heads), str(s.positions), str(s.pretrain_steps))
+        (f"scratch:{name}", s.family, *map(str, (s.layers, s.width, s.heads, s.positions, s.pretrain_steps)))
         for name, s in PRESETS.items()
     ]
-    rows.append(("a hub id, or a folder with config.json and model.safetensors", "", "", "", "", ""))
-    return ("model", "layers", "width", "heads", "positions", "pretraining steps"), rows
+    none = ("",) * 5
+    rows.append(("a hub id, or a folder with config.json and model.safetensors", ", ".join(FAMILIES), *none))
+    rows.append(("distilbert/distilgpt2", "gpt2 (of 6 layers)", *none))
+    return ("model", "family", "layers", "width", "heads", "positions", "pretraining steps"), rows
 
 
 def metrics() -> Listing:
     """Task metrics and text metrics."""
+    from harness.evaluation.described import DESCRIBED
     from harness.evaluation.metrics.registry import METRICS as task_metrics
     from harness.inference.metrics import METRICS as text_metrics
 
-    rows = [
-        ("loss", "split", "mean cross-entropy per target (example or token), nats", "-"),
-        ("perplexity", "split", "exp(loss) of a language model", "Jelinek, Mercer, Bahl, Baker 1977"),
-    ]
+    rows = [("loss", "split", "mean cross-entropy per target (example or token), nats", "-")]
     rows += [(name, "split", m.description, m.source) for name, m in sorted(task_metrics.items())]
+    rows += [(name, "split", *facts) for name, facts in sorted(DESCRIBED.items())]
     rows += [(m.name, m.unit, m.description, m.source) for m in sorted(text_metrics.values(), key=lambda m: m.name)]
     return ("metric", "unit", "what it is", "source"), rows
 

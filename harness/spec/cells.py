@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,29 @@ from harness.spec.models import Model
 PRETRAINING = Training(learning_rate=[1e-3], batch_size=32, warmup=0.1, clip=1.0, weight_decay=0.01, select="last")
 
 
+def settings_identity(training: Training, *leave_out: str) -> dict[str, Any]:
+    """The optimiser settings as an identity holds them, but for those that stand elsewhere in it.
+
+    `steps_to_loss` is read from the stored history: a new target is no new cell. A field that came later than stored
+    cells stands there only where it is used.
+    """
+    settings = training.model_dump(mode="json", exclude={"steps_to_loss", *leave_out})
+    if not training.mc_passes or training.mc_examples == Training.model_fields["mc_examples"].default:
+        del settings["mc_examples"]
+    for name in ("random_windows", "diagnostics", "mc_passes"):
+        if not settings[name]:
+            del settings[name]
+    return settings
+
+
+def task_label(task: str, train_size: int | None) -> str:
+    """A task as tables name it: `sst2`, or `sst2@100` where only 100 examples are trained on."""
+    return task if train_size is None else f"{task}@{train_size}"
+
+
 @dataclass(frozen=True)
 class Problem:
-    """A task with a model: what all cells of one (task, model) share.
+    """A task with a model: what all cells of one (task, model, size of the training set) share.
 
     Attributes:
         task, options, data: how to read the task again, in a worker.
@@ -31,6 +51,9 @@ class Problem:
         vocabulary: number of token ids the model knows.
         seed: the study seed.
         device, precision: resolved, not `auto`.
+        train_size: training rows in use, the first by content hash, or blocks that an epoch of a language task's
+            stream reads, from its start; None is all. Tokenizer, scratch base and its pretraining are those of all
+            training texts at every size: what is scarce are the labels.
     """
 
     task: str
@@ -46,6 +69,12 @@ class Problem:
     device: str
     precision: str
     max_length: int
+    train_size: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The task as tables name it, so that every grouping keeps the sizes apart."""
+        return task_label(self.task, self.train_size)
 
     @property
     def shared_identity(self) -> Identity:
@@ -64,12 +93,14 @@ class Problem:
     def base(self) -> BaseCell | None:
         """The pretrained base of a scratch preset; None where weights are loaded or training starts from nothing."""
         shape = self.model.shape
-        return BaseCell(self, shape.pretrain_steps) if shape is not None and shape.pretrain_steps > 0 else None
+        if shape is None or shape.pretrain_steps == 0:
+            return None
+        return BaseCell(replace(self, train_size=None), shape.pretrain_steps)
 
 
 @dataclass(frozen=True)
 class BaseCell:
-    """A scratch model pretrained on the task's training texts (masked for BERT, causal for GPT-2), without dropout."""
+    """A scratch model pretrained on the task's texts without dropout: masked for encoders, causal for GPT-2."""
 
     problem: Problem
     steps: int
@@ -93,8 +124,8 @@ class BaseCell:
             "kind": self.kind,
             "version": STAGE_VERSIONS["base"],
             **self.problem.shared_identity,
-            "objective": "masked" if self.problem.model.family == "bert" else "causal",
-            "training": self.training.model_dump(mode="json"),
+            "objective": "masked" if self.problem.model.encoder else "causal",
+            "training": settings_identity(self.training),
             "pretrain": self.level,
         }
 
@@ -141,13 +172,15 @@ class TrainingCell:
     def identity(self) -> Identity:
         """Everything that can change its numbers."""
         base = self.problem.base
-        training = self.training.model_dump(mode="json", exclude={"learning_rate", "precision", "max_length"})
+        size = self.problem.train_size
+        training = settings_identity(self.training, "learning_rate", "precision", "max_length")
         if training["steps"] is None:
             training["epochs"] = self.training.length
         return {
             "kind": self.kind,
             "version": STAGE_VERSIONS["training"],
             **self.problem.shared_identity,
+            **({} if size is None else {"train_size": size}),
             "base": base.uid if base else None,
             "regime": self.regime.describe(),
             "training": {**training, "learning_rate": self.learning_rate},
@@ -164,13 +197,14 @@ class TrainingCell:
     def factors(self) -> dict[str, Any]:
         """The columns that name this cell in tables."""
         return {
-            "task": self.problem.task,
+            "task": self.problem.label,
             "model": self.problem.model.name,
             "regime": self.regime.name,
             "learning_rate": self.learning_rate,
             "training_replicate": self.replicate,
             **{role: self.declared[role] for role in ("init", "sample", "order", "mask")},
             "repeat": self.repeat,
+            "forwards": self.regime.forwards,
         }
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from harness.data.encode import conditional_prompts, encode_conditional, encode_stream, stream_prompts
 from harness.data.task import TaskData
 from harness.errors import UserError, nearest
-from harness.spec.grid import Decoding, Training
+from harness.spec.grid import Decoding, Grid, Training
 from harness.spec.models import Model
+from harness.spec.steps import planned_steps, stream_tokens, training_examples
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -18,10 +19,32 @@ def check_select(training: Training, data: TaskData, where: str) -> None:
     """Refuses a selection by a metric that the task does not have."""
     if training.select == "last":
         return
-    metrics = ["loss", *(("perplexity",) if data.kind != "classification" else ()), *data.metrics]
+    from harness.evaluation.metrics.registry import metrics_reading
+
+    classification = data.kind == "classification"
+    computed = [*data.metrics, *metrics_reading("probabilities")] if classification else metrics_reading("text")
+    metrics = ["loss", *dict.fromkeys(computed)]
     metric = training.select.removeprefix("validation.")
     if metric not in metrics:
         raise UserError(f"{where}: training.select: no metric '{metric}'{nearest(metric, metrics)}")
+
+
+def check_windows(training: Training, data: TaskData, where: str) -> None:
+    """Refuses random windows where there is no stream to draw them from."""
+    if training.random_windows and data.kind != "language":
+        raise UserError(f"{where}: training.random_windows: a {data.kind} task has no stream of text (allowed: 0)")
+
+
+def check_regimes(
+    grid: Grid, training: Training, data: TaskData, tokenizer: Tokenizer, model: Model, where: str
+) -> None:
+    """Refuses rates that cannot be: a mean that no scaling of a shape has, a factor too few for the layers."""
+    for size in grid.train_sizes:
+        for regime in grid.parsed_regimes.values():
+            steps = planned_steps(training, data, tokenizer, size) if regime.matched else 0
+            problem = regime.impossible(model.layers, steps)
+            if problem:
+                raise UserError(f"{where}: regimes.{regime.name}.{problem}")
 
 
 def check_labels(names: list[str], where: str) -> None:
@@ -47,8 +70,28 @@ def check_lengths(training: Training, data: TaskData, tokenizer: Tokenizer, wher
                 raise UserError(f"{where}: training.max_length: split '{split}': {error}") from None
         elif data.kind == "language" and int(frame["text"].str.len().sum()) < 64 * block:
             tokens = len(encode_stream(frame, tokenizer, data.separator))
-            if tokens <= block:
+            # A training epoch starts at an offset of up to one block.
+            if tokens < (stream_tokens(1, block) if split == "train" else block + 1):
                 raise UserError(f"{where}: training.max_length {block}: split '{split}' has only {tokens} tokens")
+
+
+def check_train_sizes(
+    sizes: tuple[int | None, ...], training: Training, data: TaskData, tokenizer: Tokenizer, model: Model, where: str
+) -> None:
+    """Refuses a size above the data, and a base that has seen what a language task's size holds back."""
+    largest = max((size for size in sizes if size is not None), default=None)
+    if largest is None:
+        return
+    there, unit = training_examples(training, data, tokenizer), "training examples"
+    if data.kind == "language":
+        unit = f"blocks of {training.max_length} tokens"
+        if model.shape is not None and model.shape.pretrain_steps > 0:
+            raise UserError(
+                f"{where}: train_size {largest}: the scratch base is pretrained on the whole stream and so has seen "
+                "what train_size holds back (allowed: all, or pretrain_steps: 0)"
+            )
+    if largest > there:
+        raise UserError(f"{where}: train_size {largest} is more than the {there} {unit} there are")
 
 
 def check_prompts(decoding: Decoding, data: TaskData, tokenizer: Tokenizer, model: Model, where: str) -> None:

@@ -5,24 +5,35 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.data.assets import task_data, tokenizer_for
 from harness.data.task import TaskData
-from harness.data.tokenizer import digest
+from harness.data.tokenizer import digest, special_ids
 from harness.errors import UserError
 from harness.identity import device_type
 from harness.randomness import TRAINING_ROLES
 from harness.regimes.regime import SITES, Regime
 from harness.request import Setting
 from harness.spec.cells import BaseCell, Cell, GenerationCell, Problem, TrainingCell
-from harness.spec.checks import check_labels, check_lengths, check_prompts, check_select
+from harness.spec.checks import (
+    check_labels,
+    check_lengths,
+    check_prompts,
+    check_regimes,
+    check_select,
+    check_train_sizes,
+    check_windows,
+)
+from harness.spec.designs import replicate_levels
 from harness.spec.grid import Grid, Training, entry_name, entry_options
 from harness.spec.models import Model, resolve_model
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
     from harness.store import Record, Store
 
 # Levels of the replicates that choose a learning rate: far from the reported ones, which count from 0.
@@ -82,19 +93,33 @@ def expand(grid: Grid, store: Store, data: Path | None) -> Expansion:
         loaded, fingerprint = task_data(task, options, data)
         if loaded.note:
             expansion.notes.append(f"{task}: {loaded.note}")
+        if any(grid.train_sizes):
+            expansion.notes.append(f"{task}: {_size_note(loaded)}")
         training = grid.training_for(task)
         check_select(training, loaded, f"{where}: task {task}")
+        check_windows(training, loaded, f"{where}: task {task}")
         for model in models:
-            if model.family == "bert" and loaded.kind != "classification":
-                reason = "a BERT model cannot generate: a language task needs a GPT-2 model"
+            if model.encoder and loaded.kind != "classification":
+                reason = f"an encoder ({model.family}) cannot generate: a language task needs a GPT-2 model"
                 expansion.skipped.append(Skipped(task, model.name, "", reason))
                 continue
             problem = _problem(grid, task, options, data, loaded, fingerprint, model, training, store)
-            _add_problem(expansion, problem, training, store)
+            for size in grid.train_sizes:
+                _add_problem(expansion, replace(problem, train_size=size), training, store)
     if not expansion.training and not expansion.pending and not expansion.selection:
         reasons = {skip.reason for skip in expansion.skipped}
         raise UserError(f"{where}: no cells: {'; '.join(sorted(reasons)) or 'every axis is empty'}")
     return expansion
+
+
+def _size_note(data: TaskData) -> str:
+    """What a reader must know of the sizes of a training set."""
+    if data.kind == "language":
+        return "@n: an epoch reads n blocks of max_length tokens from the start of the stream; the tokenizer saw it all"
+    return (
+        "@n: trained on the first n rows by content hash, the same for every replicate and regime; tokenizer and "
+        "scratch base are those of all training texts"
+    )
 
 
 def _problem(
@@ -115,7 +140,10 @@ def _problem(
     if training.sample != "all" and loaded.kind == "language":
         raise UserError(f"{where}: training.sample: a stream of text has no examples to draw (allowed: all)")
     tokenizer = tokenizer_for(model, loaded, fingerprint, store.root / "cache" / "tokenizers")
+    _check_padding(model, tokenizer, where)
     check_lengths(training, loaded, tokenizer, where)
+    check_train_sizes(grid.train_sizes, training, loaded, tokenizer, model, where)
+    check_regimes(grid, training, loaded, tokenizer, model, where)
     if grid.decoding and loaded.kind != "classification":
         check_prompts(grid.decoding, loaded, tokenizer, model, where)
     device = device_type(grid.device)
@@ -139,6 +167,15 @@ def _problem(
     )
 
 
+def _check_padding(model: Model, tokenizer: Tokenizer, where: str) -> None:
+    """Refuses a RoBERTa tokenizer that pads with another id than the model counts its positions from."""
+    if model.pad is None:
+        return
+    pad = special_ids(tokenizer).pad
+    if pad != model.pad:
+        raise UserError(f"{where}: the tokenizer pads with id {pad}, the model counts positions from id {model.pad}")
+
+
 def _add_problem(expansion: Expansion, problem: Problem, training: Training, store: Store) -> None:
     grid = expansion.grid
     expansion.problems.append(problem)
@@ -146,15 +183,22 @@ def _add_problem(expansion: Expansion, problem: Problem, training: Training, sto
     if base and base.uid not in {known.uid for known in expansion.bases}:
         expansion.bases.append(base)
     for declared in grid.parsed_regimes.values():
-        # A language model has no classifier and so no head; `all` simply does not reach there.
-        regime = declared.for_sites(tuple(SITES) if problem.kind == "classification" else tuple(SITES)[:-1])
+        regime = _acting(declared, problem)
+        reason = regime.unsupported(problem.model.family)
         if regime.zero and not declared.zero:
             reason = "this regime only names sites that a language model does not have"
-            expansion.skipped.append(Skipped(problem.task, problem.model.name, declared.name, reason))
+        if reason:
+            expansion.skipped.append(Skipped(problem.label, problem.model.name, declared.name, reason))
             continue
-        rate = _learning_rate(expansion, problem, regime, training, store)
+        own = training.model_copy(update=dict(regime.settings))
+        rate = _learning_rate(expansion, problem, regime, own, store)
         if rate is not None:
-            _add_arm(expansion, problem, regime, training, rate)
+            _add_arm(expansion, problem, regime, own, rate)
+
+
+def _acting(declared: Regime, problem: Problem) -> Regime:
+    """The part of a regime that acts: a language model has no classifier, so `all` does not reach its head."""
+    return declared.for_sites(tuple(SITES) if problem.kind == "classification" else tuple(SITES)[:-1])
 
 
 def _learning_rate(
@@ -165,7 +209,11 @@ def _learning_rate(
     if len(rates) == 1:
         return rates[0]
     levels = range(SELECTION_LEVEL, SELECTION_LEVEL + expansion.grid.replicates.selection)
-    runs = {rate: [_cell(problem, regime, training, rate, level, selection=True) for level in levels] for rate in rates}
+    joint: dict[int, dict[str, int]] = {level: dict.fromkeys(map(str, TRAINING_ROLES), level) for level in levels}
+    runs = {
+        rate: [_cell(problem, regime, training, rate, level, joint[level], selection=True) for level in levels]
+        for rate in rates
+    }
     expansion.selection += [cell for cells in runs.values() for cell in cells]
     scores = {rate: _score([store.record(cell.uid) for cell in cells]) for rate, cells in runs.items()}
     known = {rate: score for rate, score in scores.items() if score is not None}
@@ -175,7 +223,7 @@ def _learning_rate(
     best = max(known, key=lambda rate: known[rate])
     if known[best] == -math.inf:
         reason = "every learning rate of the list diverged"
-        expansion.skipped.append(Skipped(problem.task, problem.model.name, regime.name, reason, "diverged"))
+        expansion.skipped.append(Skipped(problem.label, problem.model.name, regime.name, reason, "diverged"))
         return None
     return best
 
@@ -192,13 +240,24 @@ def _score(records: Iterable[Record | None]) -> float | None:
 
 def _add_arm(expansion: Expansion, problem: Problem, regime: Regime, training: Training, rate: float) -> None:
     replicates = expansion.grid.replicates
-    cells = [_cell(problem, regime, training, rate, level) for level in range(replicates.training.count)]
-    cells += [_cell(problem, regime, training, rate, 0, repeat=r) for r in range(1, replicates.repeats + 1)]
+    levels = replicate_levels(replicates.training, training, f"grid {expansion.grid.name}: task {problem.task}")
+    cells = [_cell(problem, regime, training, rate, index, declared) for index, declared in enumerate(levels)]
+    if regime.name == _noise_floor_arm(expansion.grid, problem):
+        first = cells[0]
+        cells += [replace(first, repeat=repeat) for repeat in range(1, replicates.repeats + 1)]
     expansion.training += cells
     if expansion.grid.decoding is None or problem.kind == "classification":
         return
     for cell in cells:
         expansion.generation += generation_cells(cell, expansion.grid)
+
+
+def _noise_floor_arm(grid: Grid, problem: Problem) -> str:
+    """The arm whose first replicate is repeated: the first with dropout, which draws from every stream."""
+    pairs = [(declared, _acting(declared, problem)) for declared in grid.parsed_regimes.values()]
+    family = problem.model.family
+    arms = [one for declared, one in pairs if (declared.zero or not one.zero) and not one.unsupported(family)]
+    return next((regime.name for regime in arms if not regime.zero), arms[0].name if arms else "")
 
 
 def generation_cells(cell: TrainingCell, grid: Grid) -> list[GenerationCell]:
@@ -219,13 +278,12 @@ def _cell(
     regime: Regime,
     training: Training,
     rate: float,
-    level: int,
+    replicate: int,
+    declared: dict[str, int],
     *,
-    repeat: int = 0,
     selection: bool = False,
 ) -> TrainingCell:
-    declared: dict[str, int] = dict.fromkeys(TRAINING_ROLES, level)
-    return TrainingCell(problem, regime, training, rate, level, declared, repeat=repeat, selection=selection)
+    return TrainingCell(problem, regime, training, rate, replicate, declared, selection=selection)
 
 
 def _vocabulary(model: Model, tokens: int) -> int:

@@ -8,8 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from harness.regimes.regime import Regime, parse_regime
+from harness.randomness import TRAINING_ROLES
+from harness.regimes.parse import parse_regimes
+from harness.regimes.regime import Regime
 from harness.request import Setting
+
+# The roles that a replicate design can vary on their own; `corrupt` goes with `mask`.
+VARIED_ROLES = tuple(role for role in TRAINING_ROLES if role != "corrupt")
 
 
 class Strict(BaseModel):
@@ -80,7 +85,18 @@ class Training(Strict):
     sample: Annotated[Any, BeforeValidator(_sample)] = Field(
         default="all", description="what the `sample` role draws: nothing, a bootstrap, or a fraction of the examples"
     )
+    steps_to_loss: Annotated[list[Positive], BeforeValidator(_as_list)] = Field(
+        default=[], description="report at which evaluation the validation loss first reaches these values"
+    )
+    random_windows: Whole = Field(
+        default=0, description="language tasks: also the validation loss of so many random windows at each evaluation"
+    )
     evaluate_train: Count = Field(default=4096, description="at most so many training examples in the final evaluation")
+    diagnostics: bool = Field(default=False, description="attention entropy and head diversity on validation examples")
+    mc_passes: Whole = Field(
+        default=0, description="classification: forwards with dropout kept on at test (MC dropout), per example"
+    )
+    mc_examples: Count = Field(default=200, description="at most so many examples of each test split for MC dropout")
     precision: Literal["auto", "32-true", "bf16-mixed"] = Field(
         default="auto", description="auto: 32-true on CPU, bf16-mixed on GPU"
     )
@@ -98,6 +114,10 @@ class Training(Strict):
             raise ValueError("select must be 'last' or 'validation.METRIC' (the other splits must not decide)")
         if self.early_stopping is not None and self.select == "last":
             raise ValueError("early_stopping needs a metric to watch: select 'validation.METRIC'")
+        if self.select == "last" and self.evaluate_every is None:
+            for key in ("steps_to_loss", "random_windows"):
+                if getattr(self, key):
+                    raise ValueError(f"{key} needs evaluations: give evaluate_every, or select 'validation.METRIC'")
         return self
 
     @property
@@ -111,11 +131,41 @@ class Training(Strict):
         return tuple(dict.fromkeys(self.learning_rate))
 
 
-class TrainingReplicates(Strict):
-    """Training-time replicates. Joint: replicate r has every role at level r."""
+def _roles(value: Any) -> Any:
+    """Role names, or levels by role name; nothing else."""
+    names = list(value) if isinstance(value, list | tuple | dict) else [None]
+    if not names or any(name not in VARIED_ROLES for name in names) or len(set(names)) < len(names):
+        raise ValueError(f"must be a list of roles or levels by role, each role once, of {', '.join(VARIED_ROLES)}")
+    counts = list(value.values()) if isinstance(value, dict) else []
+    if any(isinstance(count, bool) or not isinstance(count, int) or count < 2 for count in counts):
+        raise ValueError("a role that varies needs a whole number of levels, at least 2")
+    return dict(value) if isinstance(value, dict) else tuple(value)
 
-    count: Count = 3
-    design: Literal["joint"] = "joint"
+
+class TrainingReplicates(Strict):
+    """Training-time replicates: which levels the training roles take together (see harness/spec/designs.py)."""
+
+    count: Count = Field(default=3, description="replicates of a joint design; levels of each listed role otherwise")
+    design: Literal["joint", "isolated", "crossed"] = Field(
+        default="joint", description="all roles vary together, one at a time (others at level 0), or fully crossed"
+    )
+    roles: Annotated[Any, BeforeValidator(_roles)] = Field(
+        default=None, description="isolated: names (default all that can vary); crossed: names, or levels by name"
+    )
+
+    @model_validator(mode="after")
+    def _design(self) -> TrainingReplicates:
+        if self.design == "joint" and self.roles is not None:
+            raise ValueError("design joint varies every role together: leave roles out")
+        if self.design == "isolated" and isinstance(self.roles, dict):
+            raise ValueError("design isolated gives every role `count` levels: roles must be a list of names")
+        if self.design == "crossed" and (self.roles is None or len(self.roles) < 2):
+            raise ValueError("design crossed needs at least two roles, for example {init: 4, order: 4}")
+        if isinstance(self.roles, dict) and "count" in self.model_fields_set:
+            raise ValueError("give count or levels by role, not both")
+        if self.design != "joint" and self.count < 2:
+            raise ValueError(f"design {self.design} needs a count of at least 2 levels")
+        return self
 
 
 class InferenceReplicates(Strict):
@@ -130,10 +180,12 @@ class Replicates(Strict):
     training: TrainingReplicates = TrainingReplicates()
     inference: InferenceReplicates = InferenceReplicates()
     selection: Count = 1
-    repeats: Whole = Field(default=0, description="identical-seed repeats of the first replicate (noise floor)")
+    repeats: Whole = Field(
+        default=1, description="noise floor: identical repeats of the first replicate of one arm per task and model"
+    )
 
 
-def _top_k(value: Any) -> Any:
+def _number_or_all(value: Any) -> Any:
     if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
         return value
     raise ValueError("must be a whole number from 1 or 'all'")
@@ -142,7 +194,7 @@ def _top_k(value: Any) -> Any:
 class Decoding(Strict):
     """The grid of decoding settings, for tasks that generate."""
 
-    top_k: Annotated[list[Annotated[Any, BeforeValidator(_top_k)]], Field(min_length=1)] = ["all"]
+    top_k: Annotated[list[Annotated[Any, BeforeValidator(_number_or_all)]], Field(min_length=1)] = ["all"]
     temperature: Annotated[list[Positive], Field(min_length=1)] = [1.0]
     max_new_tokens: Count = 32
     prompts: Count = Field(default=20, description="prompts of the test split")
@@ -194,12 +246,16 @@ class Grid(Strict):
     reference: str | None = Field(
         default=None, description="the regime that others are compared with; default the first"
     )
+    train_size: Annotated[
+        list[Annotated[Any, BeforeValidator(_number_or_all)]], BeforeValidator(_as_list), Field(min_length=1)
+    ] = Field(default=["all"], description="training examples in use (language tasks: blocks of max_length), nested")
     training: Training = Training()
     by_task: dict[str, dict[str, Any]] = Field(default={}, description="overrides of `training`, by task")
     replicates: Replicates = Replicates()
     decoding: Decoding | None = None
     keep: Literal["none", "best", "all"] = Field(default="best", description="which checkpoints stay on disk")
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    published: list[Any] = Field(default=[], description="published numbers; see harness.spec.published")
 
     @field_validator("name")
     @classmethod
@@ -211,7 +267,12 @@ class Grid(Strict):
     @cached_property
     def parsed_regimes(self) -> dict[str, Regime]:
         """Regimes by name, in the order of the file."""
-        return {name: parse_regime(name, raw, f"regimes.{name}") for name, raw in self.regimes.items()}
+        return parse_regimes(self.regimes)
+
+    @property
+    def train_sizes(self) -> tuple[int | None, ...]:
+        """The sizes of the training set, in the order of the file; None is all of it."""
+        return tuple(None if size == "all" else int(size) for size in self.train_size)
 
     @property
     def reference_regime(self) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import UserError, nearest
 from harness.spec.grid import Decoding, Grid, InferenceReplicates, Replicates, Training, TrainingReplicates, entry_name
+from harness.spec.published import published_numbers
 
 
 def grid_folder() -> Path:
@@ -85,10 +86,12 @@ def parse_grid(raw: dict[Any, Any], where: str) -> Grid:
     for task in grid.by_task:
         if task not in tasks:
             raise UserError(f"{where}: by_task.{task}: no such task in `tasks`{nearest(task, tasks)}")
-    for axis, entries in (("tasks", tasks), ("models", [entry_name(entry) for entry in grid.models])):
+    models = [entry_name(entry) for entry in grid.models]
+    for axis, entries in (("tasks", tasks), ("models", models), ("train_size", grid.train_size)):
         twice = [entry for entry in entries if entries.count(entry) > 1]
         if twice:
             raise UserError(f"{where}: {axis}: '{twice[0]}' is listed twice")
+    published_numbers(grid, where)
     return grid
 
 

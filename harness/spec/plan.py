@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.identity import environment_digest, explain
-from harness.spec.cells import Cell, GenerationCell, TrainingCell
+from harness.spec.cells import Cell, GenerationCell, TrainingCell, task_label
+from harness.spec.designs import fewest_levels
 from harness.spec.expand import Expansion
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def _arm(cell: Cell) -> Arm:
     training = cell.parent if isinstance(cell, GenerationCell) else cell
     kind = "selection" if isinstance(cell, TrainingCell) and cell.selection else cell.kind
     regime = training.regime.name if isinstance(training, TrainingCell) else ""
-    return kind, training.problem.task, training.problem.model.name, regime
+    return kind, training.problem.label, training.problem.model.name, regime
 
 
 def _counts(cells: list[Cell], records: dict[str, Record]) -> tuple[str, ...]:
@@ -77,13 +78,15 @@ def _notes(expansion: Expansion, cells: list[Cell], records: dict[str, Record]) 
     to_do = [cell for uid, cell in unique.items() if uid not in records or records[uid].status == "error"]
     yield f"{len(unique)} cells, {len(to_do)} to compute{_time(to_do, records)}"
     for problem, regime in expansion.pending:
-        yield f"pending: {problem.task} x {problem.model.name} x {regime.name}: its learning rate is selected first"
+        yield f"pending: {problem.label} x {problem.model.name} x {regime.name}: its learning rate is selected first"
     for skip in expansion.skipped:
         regime_name = f" x {skip.regime}" if skip.regime else ""
         yield f"skipped: {skip.task} x {skip.model}{regime_name}: {skip.reason}"
-    count = expansion.grid.replicates.training.count
+    replicates = expansion.grid.replicates.training
+    count = fewest_levels(replicates)
     if count < 5:
-        yield f"note: {count} training replicates: intervals will be wide; a mean over so few seeds is no finding"
+        what = "training replicates" if replicates.design == "joint" else "levels of a training role"
+        yield f"note: {count} {what}: intervals will be wide; a mean over so few seeds is no finding"
     yield from (f"note: {note}" for note in expansion.notes)
 
 
@@ -91,7 +94,7 @@ def _time(to_do: list[Cell], records: dict[str, Record]) -> str:
     """An estimate from finished cells of the same task and kind; nothing where none has finished."""
     seconds = 0.0
     for cell in to_do:
-        task = (cell.parent if isinstance(cell, GenerationCell) else cell).problem.task
+        task = (cell.parent if isinstance(cell, GenerationCell) else cell).problem.label
         known = [
             record.seconds
             for record in records.values()
@@ -108,4 +111,4 @@ def _task(record: Record, records: dict[str, Record]) -> str | None:
     if record.kind == "generation":
         parent = records.get(identity["training"])
         return _task(parent, records) if parent else None
-    return str(identity["task"]["name"])
+    return task_label(identity["task"]["name"], identity.get("train_size"))

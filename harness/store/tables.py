@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +14,32 @@ import pandas as pd
 from harness.inference.metrics.frames import across_replicates, cell_metrics
 from harness.spec.cells import Cell, GenerationCell, TrainingCell
 from harness.spec.expand import Expansion
+from harness.store.curves import steps_to_loss
 from harness.store.store import Record, Store
 
 # Columns that a repeated run may change; no report table has them, and comparisons leave them out.
 VOLATILE = ("seconds", "environment", "finished")
 TABLES = (
-    "cells", "training", "predictions", "generations", "generation_metrics", "rates", "history", "selection",
+    "cells", "training", "predictions", "generations", "generation_metrics", "repeated_texts", "rates", "history",
+    "diagnostics", "selection",
 )  # fmt: skip
 
 _TRAINING = ["uid", "task", "model", "regime", "learning_rate", "training_replicate", "init", "sample", "order", "mask",
-             "repeat"]  # fmt: skip
+             "repeat", "forwards"]  # fmt: skip
 _GENERATION = ["uid", "training_uid", "task", "model", "regime", "training_replicate", "top_k", "temperature",
                "inference_replicate"]  # fmt: skip
 COLUMNS: dict[str, list[str]] = {
     "cells": ["uid", "kind", "task", "model", "regime", "training_replicate", "repeat", "top_k", "temperature",
               "inference_replicate", "status", "reason", *VOLATILE],
-    "training": [*_TRAINING, "split", "metric", "value"],
+    "training": [*_TRAINING, "design", "split", "metric", "value"],
     "predictions": ["uid", "split", "example", "label", "prediction", "loss", "targets"],
     "generations": [*_GENERATION, "prompt", "prompt_text", "text", "token_ids", "logprobs", "sampling_logprobs",
                     "finished"],
     "generation_metrics": [*_GENERATION, "unit", "prompt", "metric", "value"],
+    "repeated_texts": [*_GENERATION, "repeat", "texts", "differing"],
     "rates": ["uid", "site", "step", "rate"],
     "history": ["uid", "step", "metric", "value"],
+    "diagnostics": ["uid", "layer", "head", "metric", "value"],
     "selection": [*_TRAINING, "split", "metric", "value"],
 }  # fmt: skip
 
@@ -47,15 +52,18 @@ def build_tables(expansion: Expansion, store: Store) -> dict[str, pd.DataFrame]:
     """
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     parts["cells"].append(_cells(expansion, store))
+    seen: set[str] = set()
     for training in (*expansion.training, *expansion.selection):
         if _done(store.record(training.uid)):
-            _add_training(parts, training, store)
+            _add_training(parts, training, store, again=training.uid in seen)
+            seen.add(training.uid)
     for generation in expansion.generation:
         if _done(store.record(generation.uid)):
             _add_generation(parts, generation, store)
     tables = {name: _join(name, frames) for name, frames in parts.items()}
     across = _across_replicates(tables["generations"])
     tables["generation_metrics"] = _join("generation_metrics", [tables["generation_metrics"], across])
+    tables["training"]["design"] = expansion.grid.replicates.training.design
     return tables
 
 
@@ -96,23 +104,47 @@ def _with(frame: pd.DataFrame, factors: dict[str, Any]) -> pd.DataFrame:
     return pd.concat([columns, frame], axis=1)
 
 
-def _add_training(parts: dict[str, list[pd.DataFrame]], cell: TrainingCell, store: Store) -> None:
+def _add_training(
+    parts: dict[str, list[pd.DataFrame]], cell: TrainingCell, store: Store, *, again: bool = False
+) -> None:
+    """A cell's rows; of a cell that stands `again` under another name only those that carry names."""
     factors = {"uid": cell.uid, **cell.factors}
     table = "selection" if cell.selection else "training"
     parts[table].append(_with(store.frame(cell.uid, "metrics"), factors))
     if cell.selection:
         return
-    for name in ("predictions", "rates", "history"):
+    if cell.training.steps_to_loss:
+        reached = steps_to_loss(store.frame(cell.uid, "history"), cell.training.steps_to_loss)
+        parts[table].append(_with(reached, factors))
+    if again:
+        return
+    for name in ("predictions", "rates", "history", *(("diagnostics",) if cell.training.diagnostics else ())):
         parts[name].append(_with(store.frame(cell.uid, name), {"uid": cell.uid}))
 
 
 def _add_generation(parts: dict[str, list[pd.DataFrame]], cell: GenerationCell, store: Store) -> None:
-    if cell.parent.repeat > 0:
-        return  # a repeat measures the noise floor; its texts are not another replicate
+    if cell.parent.repeat > 0:  # a repeat measures the noise floor; its texts are not another replicate
+        parts["repeated_texts"].append(_repeated_texts(cell, store))
+        return
     factors = {"uid": cell.uid, **cell.factors}
     texts = store.frame(cell.uid, "generations")
     parts["generations"].append(_with(texts, factors))
     parts["generation_metrics"].append(_with(cell_metrics(texts), factors))
+
+
+def _repeated_texts(cell: GenerationCell, store: Store) -> pd.DataFrame:
+    """How many texts of an identical-seed repeat are not those of its first run; empty where that has none."""
+    first = replace(cell, parent=replace(cell.parent, repeat=0))
+    if not _done(store.record(first.uid)):
+        return pd.DataFrame()
+    mine, theirs = (_token_ids(store.frame(uid, "generations")) for uid in (cell.uid, first.uid))
+    differing = sum(mine.get(prompt) != theirs.get(prompt) for prompt in mine.keys() | theirs.keys())
+    counted = {"repeat": [cell.parent.repeat], "texts": [len(mine.keys() | theirs.keys())], "differing": [differing]}
+    return _with(pd.DataFrame(counted), {"uid": cell.uid, **cell.factors})
+
+
+def _token_ids(texts: pd.DataFrame) -> dict[str, list[int]]:
+    return {prompt: list(ids) for prompt, ids in zip(texts["prompt"], texts["token_ids"], strict=True)}
 
 
 def _across_replicates(generations: pd.DataFrame) -> pd.DataFrame:
@@ -128,7 +160,7 @@ def _across_replicates(generations: pd.DataFrame) -> pd.DataFrame:
 def _cells(expansion: Expansion, store: Store) -> pd.DataFrame:
     rows = [_cell_row(cell, store) for cell in expansion.cells]
     for problem, regime in expansion.pending:
-        row = {"uid": "", "kind": "training", "task": problem.task, "model": problem.model.name, "regime": regime.name}
+        row = {"uid": "", "kind": "training", "task": problem.label, "model": problem.model.name, "regime": regime.name}
         rows.append({**row, "status": "missing", "reason": "its learning rate is not selected yet"})
     for skip in expansion.skipped:
         for regime_name in [skip.regime] if skip.regime else expansion.grid.regimes:
@@ -166,7 +198,7 @@ def _cell_row(cell: Cell, store: Store) -> dict[str, Any]:
         row.update({key: cell.factors[key] for key in ("task", "model", "regime", "training_replicate", "repeat")})
         row["kind"] = "selection" if cell.selection else "training"
     else:
-        row.update(task=cell.problem.task, model=cell.problem.model.name)
+        row.update(task=cell.problem.label, model=cell.problem.model.name)
     if record is not None:
         row.update({name: getattr(record, name) for name in VOLATILE})
     return row

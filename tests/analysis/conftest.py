@@ -1,7 +1,12 @@
 """Tiny tables in the store's form, written by hand so that every mean can be computed by hand."""
 
+import math
+
+import numpy as np
 import pandas as pd
 import pytest
+
+from harness.analysis.factorial import Factorial
 
 LOSSES = {
     # (regime, replicate): (train loss, test loss)
@@ -17,7 +22,7 @@ LOSSES = {
 def training_row(uid, regime, replicate, split, metric, value, repeat=0, learning_rate=1e-4, task="sst2"):
     levels = dict.fromkeys(("init", "sample", "order", "mask"), replicate)
     factors = {"uid": uid, "task": task, "model": "bert", "regime": regime, "learning_rate": learning_rate}
-    where = {"training_replicate": replicate, **levels, "repeat": repeat}
+    where = {"training_replicate": replicate, **levels, "repeat": repeat, "forwards": 1}
     return {**factors, **where, "split": split, "metric": metric, "value": value}
 
 
@@ -26,6 +31,15 @@ def cell_row(uid, regime, replicate, status="done", kind="training", environment
     factors = {"uid": uid, "kind": kind, "task": task, "model": "bert", "regime": regime}
     volatile = {"seconds": 1.0, "environment": environment, "finished": "2024-01-01"}
     return {**factors, "training_replicate": replicate, **setting, "status": status, "reason": "", **volatile}
+
+
+def crossed(shape, variances, rng):
+    """Runs of a fully random crossed design: a draw for every combination of levels of every set of axes."""
+    values = np.zeros(shape)
+    for subset, variance in variances.items():
+        size = [count if axis in subset else 1 for axis, count in enumerate(shape)]
+        values = values + math.sqrt(variance) * rng.normal(size=size)
+    return Factorial(tuple("abcd"[: len(shape)]), values)
 
 
 @pytest.fixture
@@ -50,3 +64,8 @@ def make_training_row():
 @pytest.fixture
 def make_cell_row():
     return cell_row
+
+
+@pytest.fixture
+def make_crossed():
+    return crossed
