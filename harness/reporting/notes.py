@@ -6,6 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from harness.reporting.published import published_footnotes
+from harness.reporting.roles import noise_floor_footnotes, roles_footnotes
+from harness.store.curves import STEPS_TO_LOSS
+
 FEW = 5
 
 UNITS = {
@@ -13,9 +17,22 @@ UNITS = {
     "accuracy": "accuracy: fraction of examples, from 0 to 1.",
     "perplexity": "perplexity: exp of the mean negative log-likelihood per token (no unit).",
 }
-_INTERVAL = (
-    "95 % CI: Student's t over training replicates. Means and bounds are rounded to two significant digits of the"
-    " interval's half-width; the CSV holds every digit. n/a: not known, or nothing to compare with."
+_ROUNDED = (
+    "Means and bounds are rounded to two significant digits of the interval's half-width; the CSV holds every digit."
+    " n/a: not known, or nothing to compare with."
+)
+_JOINT = "95 % CI: Student's t over training replicates."
+_CROSSED = (
+    "95 % CI (crossed design): runs that share a level are not independent, so the variance of the grand mean is the"
+    " sum of the roles' mean squares over the number of runs (rather too large than too small), with Satterthwaite's"
+    " degrees of freedom, and never narrower than what one role alone gives. It speaks of new levels of the roles that"
+    " vary, with the others at level 0; few levels make it wide: read the interval, not the mean. sd: of the runs as"
+    " they are. An incomplete design has no interval."
+)
+_ISOLATED = (
+    "No interval (isolated design): every run has all roles but one at level 0, so how far these means lie from those"
+    " of other levels is not in the data. Table roles shows each role's own variance. A run that several replicates"
+    " share counts once in a mean, and once a pair in a difference."
 )
 
 
@@ -23,9 +40,26 @@ def footnotes(name: str, table: pd.DataFrame, reference: str, notes: Sequence[st
     """The footnotes of one report table; `notes` are the tasks' own."""
     if name == "cells":
         return ["status: done and diverged are results; error is tried again by the next run; missing never ran."]
-    specific = _generalization(table, reference) if name == "generalization" else _generation(table)
+    if name == "published":
+        return [*published_footnotes(table), *_lost(table)]
+    if name == "noise_floor":
+        return [*noise_floor_footnotes(table), *notes]
     named = [text for metric, text in UNITS.items() if metric in set(table["metric"])]
-    return [*specific, _INTERVAL, *_few(table), *_lost(table), *named, *notes]
+    if name == "roles":
+        return [*roles_footnotes(table), *named, *notes]
+    specific = _generalization(table, reference) if name == "generalization" else _generation(table)
+    return [*specific, *_intervals(table), _ROUNDED, *_few(table), *_lost(table), *named, *notes]
+
+
+def _intervals(table: pd.DataFrame) -> list[str]:
+    """How the intervals of this table's design were made."""
+    designs = set(table["design"].str.split(" ").str[0]) if len(table) else set()
+    if "isolated" in designs:
+        return [_ISOLATED]
+    if "crossed" not in designs:
+        return [_JOINT]
+    factors = sorted({design.removeprefix("crossed").strip() for design in table["design"]} - {""})
+    return [_CROSSED, *([f"Roles and their levels, by arm: {'; '.join(factors)}."] if factors else [])]
 
 
 def _generalization(table: pd.DataFrame, reference: str) -> list[str]:
@@ -35,6 +69,9 @@ def _generalization(table: pd.DataFrame, reference: str) -> list[str]:
         f"difference: regime minus {reference}, paired by training replicate; pairs: their number, r: their"
         " correlation (pairing sharpens the comparison only where r is high).",
     ]
+    if (table["cost"] > 1).any():
+        lines.append("cost: forward passes of the model that an example costs in one training step.")
+    lines += _looked_at(table)
     mixed = table[table["environments"] > 1]
     if len(mixed):
         lines.append(
@@ -43,6 +80,23 @@ def _generalization(table: pd.DataFrame, reference: str) -> list[str]:
     across = table[table["pairs_across_environments"] > 0]
     if len(across):
         lines.append(f"Pairs across environments: {_names(across)}. The difference includes that of the environments.")
+    return lines
+
+
+def _looked_at(table: pd.DataFrame) -> list[str]:
+    """What metrics of the learning curve are."""
+    lines, metrics = [], set(table["metric"])
+    if any(metric.startswith(STEPS_TO_LOSS) for metric in metrics):
+        lines.append(
+            f"{STEPS_TO_LOSS}X: optimiser steps until the first evaluation at which the validation loss is at most X."
+            " undefined: runs that never reached it. n, mean, CI, difference and pairs are of the runs that did: where"
+            " any is undefined, the mean is too low and arms cannot be compared by it."
+        )
+    if "best-random-loss" in metrics:
+        lines.append(
+            "random-loss, best-random-loss: mean loss over windows drawn at random from the validation stream, at the"
+            " last evaluation and at its lowest; a minimum over noisy values is too low. They decide nothing."
+        )
     return lines
 
 

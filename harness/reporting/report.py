@@ -12,6 +12,7 @@ from harness.files import write_atomically
 from harness.reporting.figures import FIGURES, draw
 from harness.reporting.notes import footnotes
 from harness.reporting.tables import report_tables, to_csv, to_latex, to_markdown
+from harness.spec.published import PublishedOrdering, PublishedValue
 
 
 def _to_stderr(line: str) -> None:
@@ -26,18 +27,21 @@ def write_report(
     reference: str,
     regimes: Sequence[str],
     notes: Sequence[str] = (),
+    published: Sequence[PublishedValue | PublishedOrdering] = (),
     say: Callable[[str], None] = _to_stderr,
     built: Mapping[str, pd.DataFrame] | None = None,
 ) -> list[Path]:
     """Writes the report of one grid; the same tables give the same bytes.
 
     Args:
-        tables: the store's tables `training`, `cells` and, where texts were generated, `generation_metrics`.
+        tables: the store's tables `training`, `cells`, where texts were generated `generation_metrics`, and for the
+            figures of single runs `rates` and `history`.
         out: the folder; it is made. Files of an earlier report are replaced, or removed where nothing is left to draw.
         name: the grid's name, for titles.
         reference: the regime that the others are compared with.
         regimes: the grid's regimes, in its order.
         notes: what the tasks want a reader to know about their splits.
+        published: the published numbers that the grid names.
         built: `report_tables` of the same tables, where the caller has it already.
         say: takes one line for each figure that has nothing to draw.
 
@@ -48,11 +52,11 @@ def write_report(
         ValueError: the tables contradict themselves (see harness.analysis); nothing is written then.
         OSError: the folder cannot be written.
     """
-    built = dict(built or report_tables(tables, reference=reference, regimes=regimes))
+    built = dict(built or report_tables(tables, reference=reference, regimes=regimes, published=published))
     out.mkdir(parents=True, exist_ok=True)
     written = [path for table in built for path in _write_table(out, name, table, built[table], reference, notes)]
     for figure in FIGURES:
-        written += _write_figure(out, figure, draw(figure, built, regimes), say)
+        written += _write_figure(out, figure, draw(figure, {**tables, **built}, regimes), say)
     return written
 
 

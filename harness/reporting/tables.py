@@ -10,11 +10,19 @@ import pandas as pd
 from harness.analysis.cells import cells_table
 from harness.analysis.generalization import generalization
 from harness.analysis.generation import METRICS, generation
+from harness.analysis.noise_floor import noise_floor
+from harness.analysis.published import published_table
+from harness.analysis.roles import roles
 from harness.reporting.numbers import fixed, interval, rounded, two_digits, with_interval
+from harness.reporting.published import TEXT as PUBLISHED_TEXT
+from harness.reporting.published import published_rows
+from harness.reporting.roles import TEXT as ROLES_TEXT
+from harness.reporting.roles import noise_floor_rows, roles_rows
+from harness.spec.published import PublishedOrdering, PublishedValue
 
 # Columns of the readable forms that hold names or free text; everything else is a number that was formatted here.
 TEXT = ["task", "model", "regime", "split", "metric", "top_k", "temperature", "unit", "note"]
-TEXT += ["cell", "status", "reason", "uid", "kind"]
+TEXT += ["cell", "status", "reason", "uid", "kind", *PUBLISHED_TEXT, *ROLES_TEXT]
 _LONG = 60
 
 _MARKDOWN = {character: "\\" + character for character in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
@@ -30,14 +38,20 @@ _LATEX = {character: "\\" + character for character in "&%$#_{}"} | {
 
 
 def report_tables(
-    tables: Mapping[str, pd.DataFrame], *, reference: str, regimes: Sequence[str]
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    reference: str,
+    regimes: Sequence[str],
+    published: Sequence[PublishedValue | PublishedOrdering] = (),
 ) -> dict[str, pd.DataFrame]:
-    """The tables `generalization`, `generation` and `cells` of a report, unrounded.
+    """The tables of a report, unrounded: `generalization`, `generation`, `roles`, `noise_floor`, `published`, `cells`.
 
     Args:
-        tables: the store's tables `training`, `cells` and, where texts were generated, `generation_metrics`.
+        tables: the store's tables `training`, `cells` and, where texts were generated, `generation_metrics` and
+            `repeated_texts`.
         reference: the regime that the others are compared with.
         regimes: the grid's regimes, in its order.
+        published: the published numbers that the grid names.
 
     Raises:
         ValueError: the tables contradict themselves; see harness.analysis.
@@ -49,14 +63,17 @@ def report_tables(
     repeats = frozenset(training.loc[training["repeat"] != 0, "uid"])
     return {
         "generalization": generalization(training, cells, reference=reference, regimes=regimes),
-        "generation": generation(metrics, cells, regimes=regimes, repeats=repeats),
+        "generation": generation(metrics, cells, regimes=regimes, repeats=repeats, training=training),
+        "roles": roles(training, cells, regimes=regimes),
+        "noise_floor": noise_floor(training, cells, regimes=regimes, texts=tables.get("repeated_texts")),
+        "published": published_table(published, training, cells, regimes=regimes),
         "cells": cells_table(cells, regimes),
     }
 
 
 def readable(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """A report table as text: names, and numbers rounded to their uncertainty."""
-    shown = {"generalization": _generalization, "generation": _generation, "cells": _cells}[name](table)
+    shown = _FORMS[name](table)
     return shown.map(lambda value: "" if pd.isna(value) else str(value))
 
 
@@ -111,6 +128,7 @@ def _generalization(table: pd.DataFrame) -> pd.DataFrame:
         {
             **{factor: row[factor] for factor in ("task", "model", "regime", "split", "metric")},
             "n": row["n"],
+            "undefined": row["undefined"],
             "mean": rounded(row["mean"], row["ci_low"], row["ci_high"]),
             "95 % CI": interval(row["ci_low"], row["ci_high"]),
             "sd": two_digits(row["sd"]),
@@ -120,6 +138,8 @@ def _generalization(table: pd.DataFrame) -> pd.DataFrame:
             "r": fixed(row["pair_correlation"], 2),
             "failed": row["failed"],
             "missing": row["missing"],
+            "cost": "" if pd.isna(row["cost"]) else f"{row['cost']:.0f}x",
+            "note": row["note"],
         }
         for row in table.to_dict("records")
     ]
@@ -148,3 +168,13 @@ def _generation(table: pd.DataFrame) -> pd.DataFrame:
 
 def _cells(table: pd.DataFrame) -> pd.DataFrame:
     return table[["cell", "kind", "status", "reason", "uid"]]
+
+
+_FORMS = {
+    "generalization": _generalization,
+    "generation": _generation,
+    "roles": roles_rows,
+    "noise_floor": noise_floor_rows,
+    "published": published_rows,
+    "cells": _cells,
+}

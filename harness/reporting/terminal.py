@@ -11,6 +11,7 @@ from rich.text import Text
 
 from harness.analysis.order import top_k_rank
 from harness.reporting.numbers import plus_minus
+from harness.reporting.published import published_view
 
 # The metric shown beside the loss: the first of these that the task has.
 MAIN = ("accuracy", "matthews", "f1", "perplexity")
@@ -30,7 +31,19 @@ def print_tables(built: Mapping[str, pd.DataFrame], console: Console) -> None:
         for metric in GENERATION:
             for (unit, *_), some in rows[rows["metric"] == metric].groupby(["unit"], sort=False):
                 console.print(_generation(f"{task} / {model}: {metric} (per {unit})", some))
-    console.print(Text("mean \u00b1 half-width of the 95 % t interval over training replicates", style="dim"))
+    if len(built["published"]):
+        console.print(published_view(built["published"]))
+    console.print(Text(_explained(built["generalization"]), style="dim"))
+
+
+def _explained(table: pd.DataFrame) -> str:
+    """What stands behind the plus-minus, by design."""
+    designs = set(table["design"].str.split(" ").str[0]) if len(table) else set()
+    if "isolated" in designs:
+        return "means over an isolated design: conditional on level 0, so without an interval; see table roles"
+    if "crossed" in designs:
+        return "mean \u00b1 half-width of the 95 % interval over the levels of the crossed roles; see table roles"
+    return "mean \u00b1 half-width of the 95 % t interval over training replicates"
 
 
 def _generalization(title: str, rows: pd.DataFrame) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,15 +40,18 @@ def cell_view(cell: TrainingCell, generation: Sequence[GenerationCell], store: S
 def _params(cell: TrainingCell) -> dict[str, Any]:
     """Flat parameters, so that MLflow's filters and charts work without preparation."""
     problem, training = cell.problem, cell.training
-    schedules = {site: next(iter(schedule.items())) for site, schedule in cell.regime.describe().items()}
+    elsewhere = {"learning_rate", "steps_to_loss"}  # the cell's own rate; what is only looked at in reports
+    parts = cell.regime.describe()
     return {
         "task": problem.task,
+        "train_size": "all" if problem.train_size is None else problem.train_size,
         "model": problem.model.name,
         "regime": cell.regime.name,
-        **{f"dropout.{site}": cell.regime.rates(0, 1)[site] for site in cell.regime.rates(0, 1)},
-        **{f"schedule.{site}": f"{name} {parameters}" for site, (name, parameters) in schedules.items()},
+        **{f"dropout.{site}": rate for site, rate in cell.regime.headline().items()},
+        **{f"schedule.{name}": json.dumps(part) for name, part in parts.items() if name in cell.regime.channels},
+        **{f"objective.{name}": json.dumps(part) for name, part in parts.items() if name in cell.regime.objectives},
         "learning_rate": cell.learning_rate,
-        **{f"training.{k}": v for k, v in training.model_dump(mode="json", exclude={"learning_rate"}).items()},
+        **{f"training.{k}": v for k, v in training.model_dump(mode="json", exclude=elsewhere).items()},
         "seed.study": problem.seed,
         **{f"seed.{role}": level for role, level in cell.declared.items()},
         "replicate": cell.replicate,

@@ -17,7 +17,7 @@ def _training(rng):
             for replicate in range(3):
                 levels = dict.fromkeys(("init", "sample", "order", "mask"), replicate)
                 own = {"uid": f"{task}-{index}-{replicate}", "task": task, "model": model, "regime": regime}
-                own |= {"learning_rate": 1e-3, "training_replicate": replicate, **levels, "repeat": 0}
+                own |= {"learning_rate": 1e-3, "training_replicate": replicate, **levels, "repeat": 0, "forwards": 1}
                 for split, height in (("train", 0.3), ("validation", 0.5), ("test", 0.55), ("shifted", 0.8)):
                     loss = height - 0.05 * index + 0.02 * rng.normal()
                     yield {**own, "split": split, "metric": "loss", "value": loss}
@@ -68,6 +68,33 @@ def _cells():
                 }
 
 
+STEPS = 40
+
+
+def _rates():
+    """`none` has no rate; `standard-0.1` is constant; the third falls, and more so in deeper layers."""
+    for task, _ in ARMS:
+        for replicate in range(3):
+            for index in range(3):
+                yield {"uid": f"{task}-{index}-{replicate}", "site": "attention", "step": 0, "rate": 0.1 * (index == 1)}
+            for layer in range(4):
+                for step in range(STEPS):
+                    rate = 0.1 * (layer + 1) * (1 - step / STEPS)
+                    yield {"uid": f"{task}-2-{replicate}", "site": f"sublayer/{layer}", "step": step, "rate": rate}
+
+
+def _history():
+    for task, _ in ARMS:
+        for index in range(3):
+            for replicate in range(3):
+                own = {"uid": f"{task}-{index}-{replicate}"}
+                for step in range(1, STEPS + 1):
+                    yield {**own, "step": step, "metric": "train.loss", "value": 2.0 / step}
+                for step in range(10, STEPS + 1, 10):
+                    value = 0.5 + 2.0 / step + 0.1 * index + 0.03 * replicate
+                    yield {**own, "step": step, "metric": "validation.loss", "value": value}
+
+
 @pytest.fixture
 def regimes():
     return list(REGIMES)
@@ -91,5 +118,7 @@ def synthetic():
     return {
         "training": pd.DataFrame(_training(rng)),
         "cells": pd.DataFrame(_cells()),
+        "rates": pd.DataFrame(_rates()),
+        "history": pd.DataFrame(_history()),
         "generation_metrics": pd.DataFrame(_metrics(rng)).astype({"inference_replicate": "Int64"}),
     }

@@ -16,7 +16,8 @@ from harness.reporting.report import write_report
 from harness.reporting.tables import escape_latex, escape_markdown, report_tables, to_markdown
 from harness.reporting.terminal import print_tables
 
-FORMS = {f"{table}.{form}" for table in ("generalization", "generation", "cells") for form in ("csv", "md", "tex")}
+TABLES = ("generalization", "generation", "roles", "noise_floor", "published", "cells")
+FORMS = {f"{table}.{form}" for table in TABLES for form in ("csv", "md", "tex")}
 DRAWN = {f"{figure}.{form}" for figure in FIGURES for form in ("svg", "png")}
 HOSTILE = "[red]50%_linear|$x$ <b>"
 
@@ -132,7 +133,7 @@ def test_without_texts_the_figure_is_left_out_and_an_old_one_removed(report, tab
     del tables["generation_metrics"]
     written = write(tables, tmp_path, regimes, say=said.append)
     assert said == ["figure diversity_by_k is left out: the grid gave nothing to draw"]
-    left = FORMS | {"generalization_gap.svg", "generalization_gap.png"}
+    left = FORMS | (DRAWN - {"diversity_by_k.svg", "diversity_by_k.png"})
     assert {path.name for path in written} == set(contents(tmp_path)) == left
     assert "No rows." in (tmp_path / "generation.md").read_text()
     assert "\\begin" not in (tmp_path / "generation.tex").read_text()
@@ -174,10 +175,11 @@ def test_markdown_of_an_empty_table_says_so():
 
 def test_a_store_where_everything_failed_still_gives_a_report(tables, regimes, tmp_path):
     """The store writes an empty table with columns of no type."""
-    empty = {name: tables[name].iloc[:0].astype(object) for name in ("training", "generation_metrics")}
+    names = ("training", "generation_metrics", "rates", "history")
+    empty = {name: tables[name].iloc[:0].astype(object) for name in names}
     said = []
     write({**empty, "cells": tables["cells"].assign(status="diverged")}, tmp_path, regimes, say=said.append)
-    assert len(said) == 2
+    assert len(said) == len(FIGURES)
     assert pd.read_csv(tmp_path / "generalization.csv")["diverged"].tolist() == [3] * 8
 
 
