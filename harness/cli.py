@@ -120,7 +120,7 @@ def status(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> N
         counts = count_by_status(state for cell, state, _ in states if cell.kind == kind)
         print(f"{kind}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
     for problem, regime in expansion.pending:
-        print(f"pending: {problem.task} {problem.model.name} {regime.name}: its learning rate is selected first")
+        print(f"pending: {problem.label} {problem.model.name} {regime.name}: its learning rate is selected first")
     for cell, state, reason in states:
         if state in ("error", "diverged"):
             print(f"{state}: {describe(cell)} ({cell.uid}): {reason}")
@@ -132,6 +132,7 @@ def report(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> N
     from harness.reporting.report import write_report
     from harness.reporting.tables import report_tables
     from harness.reporting.terminal import print_tables
+    from harness.spec.published import published_numbers
     from harness.store import home
     from harness.store.tables import build_tables, notes, write_tables
 
@@ -140,7 +141,8 @@ def report(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> N
     tables = build_tables(expansion, store)
     write_tables(tables, store.root / loaded.name / "tables")
     reference, regimes = loaded.reference_regime, list(loaded.regimes)
-    built = report_tables(tables, reference=reference, regimes=regimes)
+    numbers = published_numbers(loaded)
+    built = report_tables(tables, reference=reference, regimes=regimes, published=numbers)
     out = home() / "reports" / loaded.name
     more = notes(expansion, store)
     files = write_report(tables, out, name=loaded.name, reference=reference, regimes=regimes, notes=more, built=built)
@@ -157,6 +159,42 @@ def show(cell: Annotated[str, typer.Argument(metavar="CELL", help="a cell's uid,
 
     for line in lines(Store(home() / "results"), cell):
         print(line)
+
+
+@app.command()
+def verify(
+    grid: GridName,
+    data: DataFolder = None,
+    cell: Annotated[str | None, typer.Option("--cell", metavar="UID", help="only the cell that starts so")] = None,
+    sample: Annotated[int | None, typer.Option("--sample", min=1, help="so many training cells, with texts")] = None,
+    tolerance: Annotated[float, typer.Option("--tolerance", help="relative or absolute, for floats")] = 1e-5,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="worker processes; default: all cores")
+    ] = None,
+    set_: Overrides = None,
+) -> None:
+    """Run the stored cells of GRID again and say whether each is bitwise equal; the store stays as it is."""
+    from harness.executors.progress import Progress
+    from harness.executors.verify import Verifier, last_line
+    from harness.spec.load import load_grid
+    from harness.store import home
+
+    console = _console()
+    verifier = Verifier(
+        load_grid(grid, set_), home(), _data(data), jobs or os.cpu_count() or 1, cell, sample, tolerance,
+        say=lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
+    )  # fmt: skip
+    with Progress(console) as progress:
+        if console.is_terminal:  # elsewhere the verdicts alone tell how far it is
+            verifier.started, verifier.listen = progress.started, progress.listen
+        try:
+            verdicts = verifier.verify()
+        except KeyboardInterrupt:
+            print("\nstopped; the store is as it was", file=sys.stderr)
+            raise typer.Exit(130) from None
+    print(last_line(verdicts, tolerance))
+    if not all(verdict.good for verdict in verdicts):
+        raise typer.Exit(1)
 
 
 @app.command("list")

@@ -18,9 +18,10 @@ from harness.executors.jobs import Event, Job, plan_jobs
 from harness.executors.local import LocalPool
 from harness.files import write_atomically
 from harness.identity import uid
-from harness.spec.cells import BaseCell, GenerationCell, TrainingCell
+from harness.spec.cells import BaseCell, GenerationCell, TrainingCell, task_label
 from harness.spec.expand import Expansion, expand
 from harness.spec.grid import Grid, entry_name
+from harness.spec.published import published_numbers
 from harness.store import Store
 from harness.store.tables import build_tables, cell_state, count_by_status, notes, write_tables
 from harness.tracking.mirror import Mirror, local_uri
@@ -148,7 +149,8 @@ class Runner:
         write_tables(tables, self.folder / "tables")
         states = [(cell, *cell_state(cell, self.store)) for cell in expansion.cells]
         reference, regimes = self.grid.reference_regime, list(self.grid.regimes)
-        built = report_tables(tables, reference=reference, regimes=regimes)
+        numbers = published_numbers(self.grid)
+        built = report_tables(tables, reference=reference, regimes=regimes, published=numbers)
         report = write_report(
             tables,
             self.report_folder,
@@ -203,7 +205,7 @@ def only_run(results: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"another `twodice run` is working in {results}; wait for it, or set TWODICE_HOME"
+                f"another `twodice run` is working in {results} (or `verify`); wait for it, or set TWODICE_HOME"
             ) from None
         yield
 
@@ -217,9 +219,9 @@ def parse_filters(only: Sequence[str], grid: Grid) -> Filters:
     Raises:
         UserError: not `key=pattern`, an unknown key, or a pattern that nothing in the grid matches.
     """
-    models = [entry_name(entry) for entry in grid.models]
+    models, tasks = [entry_name(entry) for entry in grid.models], [entry_name(entry) for entry in grid.tasks]
     axes = {
-        "task": [entry_name(entry) for entry in grid.tasks],
+        "task": [*tasks, *(task_label(task, size) for task in tasks for size in grid.train_sizes if size)],
         "model": [*models, *(Path(model).name for model in models)],
         "regime": list(grid.regimes),
     }
@@ -241,9 +243,10 @@ def keep_matching(jobs: list[Job], filters: Filters) -> list[Job]:
         if isinstance(job.cell, BaseCell):
             return False
         factors = job.cell.factors
+        # A size of a training set is asked for by the task's name, which means all sizes, or by its label.
+        names = {key: {str(factors[key])} for key in filters} | {"task": {job.cell.problem.task, factors["task"]}}
         return all(
-            any(fnmatch.fnmatchcase(str(factors[key]), pattern) for pattern in patterns)
-            for key, patterns in filters.items()
+            any(fnmatch.filter(names[key], pattern) for pattern in patterns) for key, patterns in filters.items()
         )
 
     kept = [job for job in jobs if matches(job)]
@@ -254,7 +257,7 @@ def keep_matching(jobs: list[Job], filters: Filters) -> list[Job]:
 def describe(cell: BaseCell | TrainingCell | GenerationCell) -> str:
     """A cell's name for a person."""
     if isinstance(cell, BaseCell):
-        return f"{cell.problem.task} {cell.problem.model.name} base"
+        return f"{cell.problem.label} {cell.problem.model.name} base"
     training = cell.parent if isinstance(cell, GenerationCell) else cell
     factors = training.factors
     name = f"{factors['task']} {factors['model']} {factors['regime']} r{factors['training_replicate']}"

@@ -100,7 +100,9 @@ def test_one_more_k_and_replicate_computes_only_their_rows(finished: tuple[Path,
     os.chdir(root)
     decoding = {**LANGUAGE["decoding"], "top_k": [1, 5, 9, "all"]}
     grid = tiny_grid(
-        **{**BOTH, "decoding": decoding}, name="wider", replicates={"training": {"count": 2}, "inference": {"count": 3}}
+        **{**BOTH, "decoding": decoding},
+        name="wider",
+        replicates={"training": {"count": 2}, "inference": {"count": 3}, "repeats": 0},
     )
     store = Store(root / "results")
     jobs = plan_jobs(expand(parse_grid(grid, "g"), store, None), store)
