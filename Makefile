@@ -33,6 +33,7 @@ lint: $(READY) ## ruff and mypy --strict
 	$(BIN)/mypy
 
 bench: $(READY) ## compare speed side by side with what one would otherwise use
+	$(BIN)/python tests/benchmarks/loop.py
 	$(BIN)/python tests/benchmarks/training.py
 	$(BIN)/python tests/benchmarks/generation.py
 

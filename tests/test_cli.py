@@ -78,7 +78,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
     "unknown model": ({"models": ["scratch:bart"]}, (), "unknown scratch preset 'scratch:bart'"),
     "missing model folder": ({"models": ["./bart"]}, (), "models../bart: no such folder"),
     "unknown task": ({"tasks": ["toy-sentimental"]}, (), "did you mean 'toy-sentiment'"),
-    "no cells": ({"tasks": ["toy-language"]}, (), "no cells: a BERT model cannot generate"),
+    "no cells": ({"tasks": ["toy-language"]}, (), "no cells: an encoder (bert) cannot generate"),
     "no regimes": ({"regimes": {}}, (), "grid.yaml: regimes: "),
     "empty data file": ({"tasks": [{"csv": {"train": "empty.csv", "label": "label"}}]}, (), "empty.csv"),
     "missing data file": ({"tasks": [{"csv": {"train": "no.csv", "label": "label"}}]}, (), "no.csv"),

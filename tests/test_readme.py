@@ -11,6 +11,7 @@ import yaml
 
 from harness.data.task import find_task, load_task
 from harness.executors.run import Runner
+from harness.regimes.parse import parse_regimes
 from harness.spec.load import parse_grid
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +36,11 @@ def test_the_grid_runs(home: Path) -> None:
     assert outcome.counts["done"] == 3 + 2 * 3 + 2 * 5
 
 
+def test_the_regimes_are_understood() -> None:
+    regimes = yaml.safe_load(blocks("yaml")[1])["regimes"]
+    assert list(parse_regimes(regimes)) == list(regimes)
+
+
 def test_the_task_loads(home: Path) -> None:
     (home / "tasks").mkdir()
     (home / "tasks" / "parity.py").write_text(blocks("python")[0])
@@ -46,7 +52,7 @@ def test_the_task_loads(home: Path) -> None:
 def test_every_command_that_is_shown_exists() -> None:
     shown = set(re.findall(r"twodice (\w+)", README)) - {"fine"}
     helped = subprocess.run([sys.executable, "-m", "harness.cli", "--help"], capture_output=True, text=True, check=True)
-    for command in shown & {"plan", "run", "status", "report", "show", "list", "ui"}:
+    for command in shown & {"plan", "run", "status", "report", "show", "list", "ui", "verify"}:
         assert f"  {command} " in helped.stdout
     targets = (ROOT / "Makefile").read_text()
     for target in re.findall(r"make ([a-z-]+)`", README):

@@ -34,6 +34,23 @@ def write_data(folder: Path) -> None:
         (folder / f"{name}.txt").write_text("\n".join(text for text, _ in rows) + "\n", encoding="utf-8")
 
 
+def write_roberta_vocabulary(folder: Path, texts: list[str]) -> None:
+    """vocab.json and merges.txt of a byte-level BPE with RoBERTa's special tokens at their published ids."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer=trainer)
+    tokenizer.model.save(str(folder))
+
+
 TINY = {"layers": 1, "width": 16, "heads": 2, "positions": 48, "tokenizer": "char"}
 
 
@@ -46,7 +63,7 @@ def tiny_grid(**changes: Any) -> dict[str, Any]:
         "models": [{"scratch:bert-tiny": {**TINY, "pretrain_steps": 0}}],
         "regimes": {"none": {}, "standard-0.1": {"all": 0.1}},
         "training": {"steps": 6, "batch_size": 16, "learning_rate": 0.001, "max_length": 40},
-        "replicates": {"training": {"count": 2}, "inference": {"count": 2}},
+        "replicates": {"training": {"count": 2}, "inference": {"count": 2}, "repeats": 0},
         "device": "cpu",
     }
     return {**grid, **changes}
