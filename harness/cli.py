@@ -115,7 +115,7 @@ def status(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> N
     from harness.store.tables import cell_state, count_by_status
 
     expansion, store = _expand(grid, data, set_)
-    states = [(cell, *cell_state(cell, store)) for cell in expansion.cells]
+    states = [(cell, *cell_state(cell, store)) for cell in expansion.unique]
     for kind in dict.fromkeys(cell.kind for cell, _, _ in states):
         counts = count_by_status(state for cell, state, _ in states if cell.kind == kind)
         print(f"{kind}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))

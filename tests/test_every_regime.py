@@ -77,6 +77,7 @@ def test_no_cell_of_any_regime_fails(home: Path) -> None:
             "training": {"steps": STEPS, "batch_size": 8, "learning_rate": 1e-4, "max_length": 48,
                          "evaluate_every": 2, "select": "last"},
             "replicates": {"training": {"count": 1}, "repeats": 0},
+            "keep": "none",
             "device": "cpu",
         },
         "grid",

@@ -44,7 +44,7 @@ def cells_of(cells: pd.DataFrame, kind: str, regimes: Sequence[str]) -> pd.DataF
 
 
 def fates(cells: pd.DataFrame, arm: Sequence[str]) -> pd.DataFrame:
-    """One row per arm with the numbers of its cells: `failed` (diverged + error), `diverged`, `missing`.
+    """One row per arm with the numbers of its cells: `failed` (diverged + error), `diverged`, `done`, `missing`.
 
     `missing` counts what was never run or was skipped, so that a report on half a grid says that it is one. Replicates
     that are one cell by construction count once.
@@ -53,5 +53,6 @@ def fates(cells: pd.DataFrame, arm: Sequence[str]) -> pd.DataFrame:
     counted = cells[list(arm)].copy()
     counted["failed"] = cells["status"].isin(FAILED).astype(int)
     counted["diverged"] = (cells["status"] == "diverged").astype(int)
+    counted["done"] = (cells["status"] == "done").astype(int)
     counted["missing"] = cells["status"].isin(UNFINISHED).astype(int)
     return counted.groupby(list(arm), dropna=False, sort=True, as_index=False).sum()

@@ -15,9 +15,10 @@ import pandas as pd
 from harness.analysis.arms import TRAINING_ARM, cells_of, fates
 from harness.analysis.designs import described, design_of, estimate, levels_of
 from harness.analysis.factorial import ROLES
-from harness.analysis.intervals import correlation
+from harness.analysis.intervals import correlation, share_interval
 from harness.analysis.order import check_regimes, ordered, require
 from harness.analysis.pairs import by_levels, matched
+from harness.evaluation.described import MEMORISED
 from harness.store.curves import STEPS_TO_LOSS
 
 TRAINING = [
@@ -55,6 +56,9 @@ COLUMNS = [
     "n_pairs",
     "pair_correlation",
     "failed",
+    "failure_rate",
+    "failure_low",
+    "failure_high",
     "diverged",
     "missing",
     "cost",
@@ -73,6 +77,9 @@ def generalization(
 
     A run that never reached the loss of `steps-to-loss-X` has no number of steps: it counts in `undefined` and not in
     `n`, and mean and difference are of the runs (pairs) that reached it, so they tell too few steps.
+
+    `failure_rate` is the share of runs that diverged among those that came to an end (an error is no result), with
+    its exact interval in a joint design (Clopper and Pearson 1934, Biometrika 26:4), whose runs are independent.
 
     `cost` is how many forward passes of the model an example costs in one training step (R-Drop: 2).
 
@@ -101,6 +108,7 @@ def generalization(
     arms = dict(iter(values.groupby(TRAINING_ARM, sort=False)))
     rows: list[dict[str, Any]] = []
     for fate in fates(planned, TRAINING_ARM).to_dict("records"):
+        fate = dict(fate) | dict(failure_rate(int(fate["diverged"]), int(fate["done"]), design))
         key = tuple(fate[factor] for factor in TRAINING_ARM)
         other = arms.get((*key[:2], reference)) if key[2] != reference else None
         rows += _arm_rows(fate, arms.get(key), other, design, environments, _measures(values, *key[:2]))
@@ -164,8 +172,16 @@ def _check_arm(name: str, rows: pd.DataFrame) -> None:
 
 
 def may_be_undefined(metric: str) -> bool:
-    """Whether NaN is a result of this metric (a loss that was never reached) and not a mistake."""
-    return metric.startswith(STEPS_TO_LOSS)
+    """Whether NaN is a result of this metric and not a mistake: a loss never reached, no noise to memorise."""
+    return metric.startswith(STEPS_TO_LOSS) or metric == MEMORISED
+
+
+def failure_rate(diverged: int, done: int, design: str) -> dict[str, float]:
+    """The columns of the failed-run rate; NaN where nothing came to an end."""
+    total = diverged + done
+    low, high = share_interval(diverged, total) if total and design == "joint" else (math.nan, math.nan)
+    rate = diverged / total if total else math.nan
+    return {"failure_rate": rate, "failure_low": low, "failure_high": high}
 
 
 def _environments(cells: pd.DataFrame) -> dict[str, str]:

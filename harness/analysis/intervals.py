@@ -23,6 +23,14 @@ class Interval:
     high: float
 
 
+def share_interval(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact (Clopper-Pearson 1934) interval of a probability, from `count` of `total` independent trials."""
+    from scipy.stats import binomtest
+
+    found = binomtest(count, total).proportion_ci(confidence, method="exact")
+    return float(found.low), float(found.high)
+
+
 def t_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
     """Mean and Student's t interval of independent values (Student 1908, Biometrika 6:1).
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.arms import TRAINING_ARM
+from harness.analysis.arms import FAILED, TRAINING_ARM
 from harness.analysis.order import check_regimes, ordered, require
 
 COLUMNS = [*TRAINING_ARM, "split", "metric", "repeats", "largest_difference", "texts", "differing_texts", "note"]
@@ -45,10 +45,27 @@ def noise_floor(
     check_regimes(training, "training", regimes)
     repeated = training[(training["repeat"] != 0) & training["uid"].isin(cells.loc[cells["status"] == "done", "uid"])]
     rows = [_row(dict(zip(_MEASURED, key, strict=True)), runs, training, cells) for key, runs in _groups(repeated)]
+    rows += _unfinished(training, cells)
     if texts is not None and not texts.empty:
         require(texts, "repeated_texts", TEXTS)
         rows += [_text_row(key, some) for key, some in texts.groupby(TRAINING_ARM, sort=True)]
     return ordered(pd.DataFrame(rows, columns=COLUMNS), _MEASURED, regimes)
+
+
+def _unfinished(training: pd.DataFrame, cells: pd.DataFrame) -> list[dict[str, Any]]:
+    """A repeat that diverged or failed where its first run is done: no noise is larger."""
+    if "repeat" not in cells.columns:
+        return []
+    bad = cells[(cells["kind"] == "training") & (cells["repeat"].fillna(0) != 0) & cells["status"].isin(FAILED)]
+    firsts = training[training["repeat"] == 0].drop_duplicates([*TRAINING_ARM, "training_replicate"])
+    rows = []
+    for key, some in bad.merge(firsts[[*TRAINING_ARM, "training_replicate"]]).groupby(TRAINING_ARM, sort=True):
+        diverged = int((some["status"] == "diverged").sum())
+        note = f"{diverged} repeats diverged and {len(some) - diverged} failed, the first run is done"
+        numbers = {"repeats": len(some), "largest_difference": math.inf if diverged else math.nan, "texts": 0}
+        named = {**dict(zip(TRAINING_ARM, key, strict=True)), "split": "", "metric": "whole run"}
+        rows.append({**named, **numbers, "differing_texts": math.nan, "note": note})
+    return rows
 
 
 def _groups(repeated: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:

@@ -9,6 +9,8 @@ n - 1, or m - 1 where the spread is known from fewer runs than we have: two mean
 than a normal distribution says. An interval that wide cannot tell close numbers apart: `agrees` means that nothing
 speaks against the published number, and the interval beside it says how much could be hidden.
 
+The interval is widened by the rounding of the published number, where the grid names it.
+
 It needs independent runs: in a crossed or isolated design the mean is shown and the verdict stays open.
 
 An order agrees where every adjacent difference, paired by training replicate, has a 95 % interval above 0, and does
@@ -98,6 +100,7 @@ def _value_row(number: PublishedValue, arm: Arm) -> dict[str, Any]:
     low = high = math.nan
     if number.statistic == "mean" and arm.design == "joint":
         low, high = prediction_interval(interval, number.spread, number.n)
+        low, high = low - number.rounding, high + number.rounding
     verdict = UNDECIDED
     if not math.isnan(low):
         verdict = AGREES if low <= number.value <= high else DISAGREES

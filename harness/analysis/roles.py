@@ -52,11 +52,23 @@ def roles(training: pd.DataFrame, cells: pd.DataFrame, *, regimes: Sequence[str]
     if design != "joint":
         lost = _lost(cells, regimes)
         values = finished(training, cells, regimes)
-        for key, runs in values[values["value"].notna()].groupby(_ORDER, sort=False):
+        for key, every in values.groupby(_ORDER, sort=False):
+            runs = every[every["value"].notna()]
+            undefined = every["uid"].nunique() - runs["uid"].nunique()
             named = {"design": design, **dict(zip(_ORDER, key, strict=True))}
-            found = _crossed(runs) if design == "crossed" else _isolated(runs)
+            if undefined:  # what the others say is not what these roles do
+                found = _without_numbers(every, undefined)
+            else:
+                found = _crossed(runs) if design == "crossed" else _isolated(runs)
             rows += [{**named, **row, "note": _notes(row["note"], lost.get(key[:3], 0))} for row in found]
     return ordered(pd.DataFrame(rows, columns=COLUMNS), _ORDER, regimes)
+
+
+def _without_numbers(every: pd.DataFrame, undefined: int) -> Iterator[Row]:
+    """Rows of a metric that some runs do not have, for example a loss that they never reached."""
+    note = f"{undefined} runs have no value of this metric: no variance is told"
+    for role in varied(levels_of(every)):
+        yield _row(role, TOTAL, note=note) | {"n": every["uid"].nunique() - undefined}
 
 
 def _lost(cells: pd.DataFrame, regimes: Sequence[str]) -> dict[tuple[Any, ...], int]:

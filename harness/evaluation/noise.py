@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from harness.errors import CellError
@@ -33,11 +35,11 @@ def memorised_noise(predictions: pd.DataFrame) -> dict[str, float]:
 
     Exact, because the task knows which labels it flipped. Of the evaluated examples only (`training.evaluate_train`).
     With two classes it is 1 - accuracy on the true labels of these examples; with more, another mistake is not counted.
-    No value where no evaluated example has a wrong label. Cf. Arpit et al. 2017, arXiv 1706.05394.
+    NaN where no evaluated example has a wrong label. Cf. Arpit et al. 2017, arXiv 1706.05394.
     """
     if CLEAN not in predictions.columns:
         return {}
     wrong = predictions[predictions["label"] != predictions[CLEAN]]
     if wrong.empty:
-        return {}
+        return {MEMORISED: math.nan}
     return {MEMORISED: float((wrong["prediction"] == wrong["label"]).mean())}

@@ -123,11 +123,14 @@ class Runner:
 
     def _open(self, mirror: Mirror) -> None:
         grid = self.grid
+        training = grid.replicates.training
+        levels = training.roles if isinstance(training.roles, dict) else training.count
         params = {
             "grid": grid.name,
             "seed.study": grid.seed,
             "regimes": ", ".join(grid.regimes),
-            "replicates.training": grid.replicates.training.count,
+            "replicates.training": str(levels),
+            "replicates.design": training.design,
             "replicates.inference": grid.replicates.inference.count,
         }
         mirror.open_grid(grid.name, params, {"description": grid.description}, seed=grid.seed)
@@ -147,7 +150,7 @@ class Runner:
 
         tables = build_tables(expansion, self.store)
         write_tables(tables, self.folder / "tables")
-        states = [(cell, *cell_state(cell, self.store)) for cell in expansion.cells]
+        states = [(cell, *cell_state(cell, self.store)) for cell in expansion.unique]
         reference, regimes = self.grid.reference_regime, list(self.grid.regimes)
         numbers = published_numbers(self.grid)
         built = report_tables(tables, reference=reference, regimes=regimes, published=numbers)

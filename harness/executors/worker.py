@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -42,6 +43,7 @@ def serve(connection: Connection, results: Path, keep: str, log: Path) -> None:
 
     from harness.training.cells import Worker
 
+    gc.freeze()  # what the libraries hold is no garbage: looking through it took a fifth of a second per cell
     worker = Worker(Store(results), keep)
     send(Event("", "ready"))
     last = [0.0]
@@ -58,6 +60,8 @@ def serve(connection: Connection, results: Path, keep: str, log: Path) -> None:
         while True:
             job: Job = connection.recv()
             run_job(worker, job, report)
+            # A finished cell's model and moments lie in reference cycles; gigabytes of them would wait for a full pass.
+            gc.collect()
             send(None)
     except (EOFError, ConnectionResetError):
         os._exit(0)

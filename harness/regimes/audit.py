@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
@@ -108,12 +108,16 @@ def audited(sites: Sites, declared: Mapping[str, float]) -> Iterator[None]:
     if asleep:
         raise CellError(f"audit: {asleep[0]} is in eval mode during training ({len(asleep)} modules): dropout is off")
     silent = not any(declared.values())
-    before = torch.get_rng_state() if silent else None
+    before = _generator_states() if silent else []
     with recording(sites.model) as calls:
         yield
     check(sites, declared, calls)
-    if before is not None and not torch.equal(before, torch.get_rng_state()):
+    if silent and not all(map(torch.equal, before, _generator_states())):
         raise CellError("audit: every rate is 0, yet the forward drew random numbers")
+
+
+def _generator_states() -> list[Tensor]:
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])]
 
 
 def check(sites: Sites, declared: Mapping[str, float], calls: list[Call]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,6 +18,8 @@ from harness.regimes.schedules import SCHEDULES, Schedule
 from harness.regimes.schedules.constant import Constant
 from harness.regimes.schedules.matched import Matched
 
+# YAML 1.1 reads 1e-4 (no point) as text; everyone means the number.
+SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 PLACED = tuple(name for name, one in MECHANISMS.items() if issubclass(one, Placed))
 NOISES = tuple(name for name, one in MECHANISMS.items() if issubclass(one, Noise))
 KEYS = ("all", *SITES, *(name for name in MECHANISMS if name not in NOISES), "preset", "match")
@@ -61,6 +65,10 @@ def parse_regime(name: str, raw: Any, where: str) -> Regime:
     settings = {key: _setting(raw[key], f"{where}.{key}") for key in raw if _is(key, Setting)}
     if "layer_norm_skip" in channels and "identity" in channels:
         raise UserError(f"{where}: identity and layer_norm_skip both replace the skip; give one")
+    if "rdrop" in objectives and all(one.zero() or site in ("mixout", "layerdrop") for site, one in channels.items()):
+        raise UserError(
+            f"{where}.rdrop: its two passes share their weights and layers; it needs dropout of another kind"
+        )
     return Regime(name, channels, objectives, settings)
 
 
@@ -131,6 +139,7 @@ def _objective(name: str, raw: Any, where: str) -> Objective:
 
 
 def _setting(raw: Any, where: str) -> float:
+    raw = _plain(raw)
     if isinstance(raw, bool) or not isinstance(raw, int | float) or not 0.0 <= raw < float("inf"):
         raise UserError(f"{where}: must be a number from 0, is {raw!r}")
     return float(raw)
@@ -172,8 +181,9 @@ def parse_schedule(raw: Any, where: str) -> Schedule:
     Raises:
         UserError: an unknown schedule or parameter, or a rate outside 0..1.
     """
-    if isinstance(raw, int | float) and not isinstance(raw, bool):
-        raw = {"constant": {"value": float(raw)}}
+    raw = _plain(raw)
+    if isinstance(raw, float):
+        raw = {"constant": {"value": raw}}
     if not isinstance(raw, dict) or len(raw) != 1:
         raise UserError(f"{where}: must be a rate from 0 to 1 or one schedule such as {{linear: ...}}, is {raw!r}")
     name, parameters = next(iter(raw.items()))
@@ -194,7 +204,11 @@ def parse_schedule(raw: Any, where: str) -> Schedule:
 
 
 def _plain(value: Any) -> Any:
-    """A whole number of a grid file is a rate too (0, 1), and a list a tuple; nothing else is converted."""
+    """A whole number is a rate too (0, 1), 1e-2 is a number, and a list a tuple; nothing else is converted."""
     if isinstance(value, list):
         return tuple(_plain(item) for item in value)
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, str) and SCIENTIFIC.fullmatch(value):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    return float(value) if abs(value) < 2**63 else math.inf

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.regimes.mechanisms import MECHANISMS, Objective, Placed
 from harness.regimes.schedules import Schedule
+from harness.regimes.schedules.constant import Constant
 from harness.regimes.schedules.matched import Matched
 
 if TYPE_CHECKING:
@@ -57,6 +58,24 @@ class Channel:
         if self.depth == "linear":
             return 1.0 if layers == 1 else layer / (layers - 1)
         return float(self.depth[layer])
+
+    def zero(self) -> bool:
+        """Whether the rate is 0 everywhere, at every step."""
+        return self.schedule.zero() or (isinstance(self.depth, tuple) and not any(self.depth))
+
+    def impossible(self, total: int, validations: int) -> str:
+        """Why its schedule has no meaning with so many steps and validations before the last, or an empty string."""
+        schedule = self.schedule
+        if schedule.driven:
+            return schedule.unmoved(validations)
+        if isinstance(schedule, Matched) and schedule.impossible(total):
+            return schedule.impossible(total)
+        highest = max(schedule.rate(step, total) for step in range(total))
+        if highest == 0.0 and not schedule.zero():
+            return f"{schedule.name} is 0 at all {total} steps"
+        if self.noise == "gaussian" and highest >= 1.0:
+            return f"Gaussian noise has no finite variance at rate {highest:g} (allowed: below 1)"
+        return ""
 
     def describe(self) -> dict[str, Any]:
         """Canonical form: the schedule's, with noise and depth only where they are not the usual ones."""
@@ -119,7 +138,17 @@ class Regime:
     @property
     def zero(self) -> bool:
         """No random mask at all: the mask role then decides nothing."""
-        return all(channel.schedule.zero() for channel in self.channels.values())
+        return all(channel.zero() for channel in self.channels.values())
+
+    @property
+    def idle(self) -> bool:
+        """Nothing at all that a plain run does not do."""
+        return self.zero and not self.objectives and not self.settings and not self.structural
+
+    @property
+    def moves(self) -> bool:
+        """Whether some rate changes while training goes on."""
+        return any(not isinstance(channel.schedule, Constant) for channel in self.channels.values())
 
     @property
     def driven(self) -> bool:
@@ -158,15 +187,21 @@ class Regime:
 
     @property
     def matched(self) -> bool:
-        """Whether a rate is scaled to another arm's, which needs the number of steps."""
+        """Whether a rate is scaled to another arm's, over all planned steps."""
         return any(isinstance(channel.schedule, Matched) for channel in self.channels.values())
 
-    def impossible(self, layers: int, total: int) -> str:
-        """Why this regime is impossible with so many layers and optimiser steps, or an empty string."""
+    def impossible(self, layers: int, total: int, validations: int) -> str:
+        """Why this regime cannot be what it says, or an empty string.
+
+        Args:
+            layers: of the model.
+            total: optimiser steps.
+            validations: how many there are before the last step.
+        """
         for name, channel in self.channels.items():
             if isinstance(channel.depth, tuple) and len(channel.depth) != layers:
                 return f"{name}.depth: has {len(channel.depth)} factors, the model has {layers} layers"
-            problem = channel.schedule.impossible(total) if isinstance(channel.schedule, Matched) else ""
+            problem = channel.impossible(total, validations)
             if problem:
                 return f"{name}: {problem}"
         return ""
@@ -180,7 +215,7 @@ class Regime:
         named = {
             name: self.channels[name].describe()
             for name in order
-            if name in self.channels and (_structural(name) or not self.channels[name].schedule.zero())
+            if name in self.channels and (_structural(name) or not self.channels[name].zero())
         }
         return named | {name: one.model_dump(mode="json") for name, one in sorted(self.objectives.items())}
 

@@ -69,6 +69,8 @@ def _generalization(table: pd.DataFrame, reference: str) -> list[str]:
         f"difference: regime minus {reference}, paired by training replicate; pairs: their number, r: their"
         " correlation (pairing sharpens the comparison only where r is high).",
     ]
+    if (table["failure_rate"] > 0).any():
+        lines.append("failure rate: runs that diverged among those that came to an end, with its exact interval.")
     if (table["cost"] > 1).any():
         lines.append("cost: forward passes of the model that an example costs in one training step.")
     lines += _looked_at(table)

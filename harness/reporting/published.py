@@ -13,13 +13,14 @@ from harness.reporting.numbers import interval, rounded
 RULE = (
     "agrees: the published mean of m runs lies in our 95 % prediction interval mean +- t sqrt(s^2/n + spread^2/m), with"
     " t of n - 1 degrees of freedom (of m - 1 where that is fewer and the spread is published); an unknown spread is"
-    " taken to be ours. It says that nothing speaks against the number, not that the two are equal: read the interval."
+    " taken to be ours; rounding is added. It says that nothing speaks against the number, not that the two are equal:"
+    " read the interval."
 )
 ORDER = (
     "ordering: agrees where every adjacent difference (paired by training replicate) has a 95 % interval above 0,"
     " does not agree where one has it below 0."
 )
-UNDECIDED = "undecided: fewer than two replicates, failed cells, or an interval that holds both answers; see the note."
+UNDECIDED = "undecided: the data or the design do not allow an answer; the note says why."
 ESTIMATOR = "same estimator no: the source measured in another way, so that even equal models need not agree."
 TEXT = ("published", "same estimator", "verdict")
 

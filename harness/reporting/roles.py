@@ -88,7 +88,7 @@ def noise_floor_footnotes(table: pd.DataFrame) -> list[str]:
         "largest difference: largest absolute difference between an identical-seed repeat and its first run, in the"
         " metric's own unit: what is left when nothing differs, not even a seed. Differences between arms below it mean"
         " nothing. 0: equal to the last bit.",
-        "One arm per task and model is repeated: the first with dropout.",
+        "One arm per task and model is repeated: the first with dropout, or the first.",
     ]
     if (table["texts"] > 0).any():
         lines.append(

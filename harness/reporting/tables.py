@@ -137,6 +137,7 @@ def _generalization(table: pd.DataFrame) -> pd.DataFrame:
             "pairs": row["n_pairs"],
             "r": fixed(row["pair_correlation"], 2),
             "failed": row["failed"],
+            "failure rate": _share(row["failure_rate"], row["failure_low"], row["failure_high"]),
             "missing": row["missing"],
             "cost": "" if pd.isna(row["cost"]) else f"{row['cost']:.0f}x",
             "note": row["note"],
@@ -144,6 +145,13 @@ def _generalization(table: pd.DataFrame) -> pd.DataFrame:
         for row in table.to_dict("records")
     ]
     return pd.DataFrame(rows)
+
+
+def _share(rate: float, low: float, high: float) -> str:
+    """For example `.20 [.01, .72]`."""
+    if pd.isna(rate):
+        return ""
+    return fixed(rate, 2) if pd.isna(low) else f"{fixed(rate, 2)} [{fixed(low, 2)}, {fixed(high, 2)}]"
 
 
 def _generation(table: pd.DataFrame) -> pd.DataFrame:

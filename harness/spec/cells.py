@@ -29,6 +29,8 @@ def settings_identity(training: Training, *leave_out: str) -> dict[str, Any]:
     settings = training.model_dump(mode="json", exclude={"steps_to_loss", *leave_out})
     if not training.mc_passes or training.mc_examples == Training.model_fields["mc_examples"].default:
         del settings["mc_examples"]
+    if settings["micro_batch_size"] == training.batch_size:
+        settings["micro_batch_size"] = None
     for name in ("random_windows", "diagnostics", "mc_passes"):
         if not settings[name]:
             del settings[name]
@@ -161,6 +163,8 @@ class TrainingCell:
             idle.add("mask")
         if self.training.sample == "all":
             idle.add("sample")
+        if self.problem.kind != "classification" and (self.problem.base or self.problem.model.folder):
+            idle.add("init")  # no new weights: a language model's head is its embeddings
         return {role: 0 if role in idle else level for role, level in self.declared.items()}
 
     @property

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from harness.data.encode import conditional_prompts, encode_conditional, encode_stream, stream_prompts
 from harness.data.task import TaskData
 from harness.errors import UserError, nearest
+from harness.regimes.regime import Regime
 from harness.spec.grid import Decoding, Grid, Training
 from harness.spec.models import Model
-from harness.spec.steps import planned_steps, stream_tokens, training_examples
+from harness.spec.published import published_numbers
+from harness.spec.steps import planned_steps, planned_validations, stream_tokens, training_examples
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -38,13 +40,40 @@ def check_windows(training: Training, data: TaskData, where: str) -> None:
 def check_regimes(
     grid: Grid, training: Training, data: TaskData, tokenizer: Tokenizer, model: Model, where: str
 ) -> None:
-    """Refuses rates that cannot be: a mean that no scaling of a shape has, a factor too few for the layers."""
+    """Refuses regimes that could not be what they say: with these layers, steps, validations or splits."""
     for size in grid.train_sizes:
         for regime in grid.parsed_regimes.values():
-            steps = planned_steps(training, data, tokenizer, size) if regime.matched else 0
-            problem = regime.impossible(model.layers, steps)
+            if regime.unsupported(model.family):
+                continue  # skipped with that reason
+            steps = planned_steps(training, data, tokenizer, size) if regime.moves else 1
+            validations = planned_validations(training, data, tokenizer, size) if regime.driven else 0
+            problem = regime.impossible(model.layers, steps, validations) or _contradiction(regime, training, data)
             if problem:
                 raise UserError(f"{where}: regimes.{regime.name}.{problem}")
+
+
+def _contradiction(regime: Regime, training: Training, data: TaskData) -> str:
+    if regime.matched and training.early_stopping is not None:
+        return "match: a run that stops early has another mean rate (allowed: no training.early_stopping)"
+    if regime.driven and data.splits["validation"].equals(data.splits["test"]):
+        return "plateau: this task's validation rows are its test rows, which must not drive a rate"
+    return ""
+
+
+def check_published(grid: Grid, task: str, data: TaskData, where: str) -> None:
+    """Refuses a published number of a split or a metric that no cell of the task will have."""
+    from harness.evaluation.metrics.registry import metrics_reading
+
+    known = {"loss", *data.metrics, *metrics_reading("probabilities"), *metrics_reading("text"), "memorised-noise"}
+    known |= {"random-loss", "best-random-loss"} if grid.training_for(task).random_windows else set()
+    for place, number in enumerate(published_numbers(grid)):
+        here, split, metric = f"{where}: published.{place}", number.split, number.metric
+        if number.task.split("@")[0] != task:
+            continue
+        if split not in data.splits:
+            raise UserError(f"{here}: no split '{split}'{nearest(split, list(data.splits))}")
+        if metric not in known and not metric.startswith(("mc-", "steps-to-loss-", "attention-", "head-")):
+            raise UserError(f"{here}: no metric '{metric}'{nearest(metric, sorted(known))}")
 
 
 def check_labels(names: list[str], where: str) -> None:
@@ -78,20 +107,22 @@ def check_lengths(training: Training, data: TaskData, tokenizer: Tokenizer, wher
 def check_train_sizes(
     sizes: tuple[int | None, ...], training: Training, data: TaskData, tokenizer: Tokenizer, model: Model, where: str
 ) -> None:
-    """Refuses a size above the data, and a base that has seen what a language task's size holds back."""
+    """Refuses a size that the data does not have, and a base that has seen the texts that a size holds back."""
     largest = max((size for size in sizes if size is not None), default=None)
     if largest is None:
         return
     there, unit = training_examples(training, data, tokenizer), "training examples"
     if data.kind == "language":
         unit = f"blocks of {training.max_length} tokens"
-        if model.shape is not None and model.shape.pretrain_steps > 0:
-            raise UserError(
-                f"{where}: train_size {largest}: the scratch base is pretrained on the whole stream and so has seen "
-                "what train_size holds back (allowed: all, or pretrain_steps: 0)"
-            )
+    if data.kind != "classification" and model.shape is not None and model.shape.pretrain_steps > 0:
+        raise UserError(
+            f"{where}: train_size {largest}: the scratch base is pretrained on all training texts and so has seen "
+            "what train_size holds back (allowed: all, or pretrain_steps: 0)"
+        )
     if largest > there:
         raise UserError(f"{where}: train_size {largest} is more than the {there} {unit} there are")
+    if largest == there:
+        raise UserError(f"{where}: train_size {largest} is all {unit} there are: write all")
 
 
 def check_prompts(decoding: Decoding, data: TaskData, tokenizer: Tokenizer, model: Model, where: str) -> None:

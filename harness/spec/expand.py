@@ -22,6 +22,7 @@ from harness.spec.checks import (
     check_labels,
     check_lengths,
     check_prompts,
+    check_published,
     check_regimes,
     check_select,
     check_train_sizes,
@@ -77,6 +78,14 @@ class Expansion:
         """Every cell, in the order in which they can be computed."""
         return [*self.bases, *self.selection, *self.training, *self.generation]
 
+    @property
+    def unique(self) -> list[Cell]:
+        """Every cell once: arms and replicates may be one cell by construction."""
+        found: dict[str, Cell] = {}
+        for cell in self.cells:
+            found.setdefault(cell.uid, cell)
+        return list(found.values())
+
 
 def expand(grid: Grid, store: Store, data: Path | None) -> Expansion:
     """Expands a grid; reads its data and, for selected learning rates, the store.
@@ -98,6 +107,7 @@ def expand(grid: Grid, store: Store, data: Path | None) -> Expansion:
         training = grid.training_for(task)
         check_select(training, loaded, f"{where}: task {task}")
         check_windows(training, loaded, f"{where}: task {task}")
+        check_published(grid, task, loaded, where)
         for model in models:
             if model.encoder and loaded.kind != "classification":
                 reason = f"an encoder ({model.family}) cannot generate: a language task needs a GPT-2 model"
@@ -185,15 +195,22 @@ def _add_problem(expansion: Expansion, problem: Problem, training: Training, sto
     for declared in grid.parsed_regimes.values():
         regime = _acting(declared, problem)
         reason = regime.unsupported(problem.model.family)
-        if regime.zero and not declared.zero:
+        if regime.idle and not declared.idle:
             reason = "this regime only names sites that a language model does not have"
         if reason:
             expansion.skipped.append(Skipped(problem.label, problem.model.name, declared.name, reason))
             continue
         own = training.model_copy(update=dict(regime.settings))
+        _note_matched(expansion, regime, own)
         rate = _learning_rate(expansion, problem, regime, own, store)
         if rate is not None:
             _add_arm(expansion, problem, regime, own, rate)
+
+
+def _note_matched(expansion: Expansion, regime: Regime, training: Training) -> None:
+    note = f"{regime.name}: its mean rate is matched over all steps; the reported weights may be of an earlier one"
+    if regime.matched and training.select != "last" and note not in expansion.notes:
+        expansion.notes.append(note)
 
 
 def _acting(declared: Regime, problem: Problem) -> Regime:
@@ -256,7 +273,7 @@ def _noise_floor_arm(grid: Grid, problem: Problem) -> str:
     """The arm whose first replicate is repeated: the first with dropout, which draws from every stream."""
     pairs = [(declared, _acting(declared, problem)) for declared in grid.parsed_regimes.values()]
     family = problem.model.family
-    arms = [one for declared, one in pairs if (declared.zero or not one.zero) and not one.unsupported(family)]
+    arms = [one for declared, one in pairs if (declared.idle or not one.idle) and not one.unsupported(family)]
     return next((regime.name for regime in arms if not regime.zero), arms[0].name if arms else "")
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from harness.randomness import TRAINING_ROLES
-from harness.regimes.parse import parse_regimes
+from harness.regimes.parse import SCIENTIFIC, parse_regimes
 from harness.regimes.regime import Regime
 from harness.request import Setting
 
@@ -23,12 +22,8 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-# YAML 1.1 reads 1e-4 (no point) as text; everyone means the number.
-_SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
-
-
 def _no_bool(value: Any) -> Any:
-    if isinstance(value, str) and _SCIENTIFIC.fullmatch(value):
+    if isinstance(value, str) and SCIENTIFIC.fullmatch(value):
         return float(value)
     if isinstance(value, bool | str):
         raise ValueError("must be a number")

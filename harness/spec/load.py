@@ -134,7 +134,7 @@ def _first(error: ValidationError, parents: tuple[str, ...] = ()) -> str:
     errors = error.errors()
     unknown = [e for e in errors if e["type"] == "extra_forbidden"]
     first = (unknown or errors)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "grid"
+    where = ".".join(str(part) for part in first["loc"]) or ("grid" if not parents else "together")
     message = first["msg"].removeprefix("Value error, ")
     if unknown:
         return f"{where}: unknown key{nearest(str(first['loc'][-1]), _allowed((*parents, *first['loc'][:-1])))}"

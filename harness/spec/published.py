@@ -37,6 +37,7 @@ class PublishedValue(Published):
 
     regime: Name
     value: Number
+    rounding: NonNegative = Field(default=0.0, description="half a unit of its last printed digit, for example 0.005")
     spread: NonNegative | None = Field(default=None, description="standard deviation over the published runs")
     n: Count = Field(default=1, description="published runs")
     statistic: Literal["mean", "best"] = Field(default="mean", description="mean, or best of the n published runs")

@@ -5,6 +5,7 @@ No torch: a schedule that is matched to another arm's mean rate must know the nu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,18 @@ def training_examples(training: Training, data: TaskData, tokenizer: Tokenizer) 
     return stream_blocks(len(encode_stream(train, tokenizer, data.separator)), training.max_length)
 
 
+def evaluation_steps(training: Training, per_epoch: int, total: int) -> Iterator[int]:
+    """After how many finished steps the validation split is looked at; the last step is always one."""
+    every = training.evaluate_every
+    size = per_epoch if every is None else every * total if every < 1 else every
+    count = 1
+    while round(count * size) < total:
+        if round(count * size) > 0:
+            yield round(count * size)
+        count += 1
+    yield total
+
+
 def planned_steps(training: Training, data: TaskData, tokenizer: Tokenizer, train_size: int | None) -> int:
     """Optimiser steps of a cell, exactly as `harness.training.batches.Batches.total` counts them.
 
@@ -81,8 +94,21 @@ def planned_steps(training: Training, data: TaskData, tokenizer: Tokenizer, trai
     """
     if training.steps is not None:
         return training.steps
+    return total_steps(training, _planned_epoch(training, data, tokenizer, train_size))
+
+
+def planned_validations(training: Training, data: TaskData, tokenizer: Tokenizer, train_size: int | None) -> int:
+    """Validations before the last step of a cell whose validations are asked for (selected, driven or drawn).
+
+    Raises:
+        UserError: the training split is shorter than one block.
+    """
+    per_epoch = _planned_epoch(training, data, tokenizer, train_size)
+    return len(list(evaluation_steps(training, per_epoch, total_steps(training, per_epoch)))) - 1
+
+
+def _planned_epoch(training: Training, data: TaskData, tokenizer: Tokenizer, train_size: int | None) -> int:
     count = training_examples(training, data, tokenizer) if train_size is None else train_size
     if count == 0:
         raise UserError(f"training.max_length {training.max_length}: the training split is shorter than one block")
-    stream = data.kind == "language"
-    return total_steps(training, steps_per_epoch(training, drawn_examples(training, count), stream=stream))
+    return steps_per_epoch(training, drawn_examples(training, count), stream=data.kind == "language")

@@ -84,7 +84,10 @@ class Store:
             return None
         except ValueError as error:
             raise CellError(f"{path} is damaged ({error}); delete its folder and run again") from None
-        record = Record(**raw)
+        try:
+            record = Record(**raw)
+        except TypeError as error:
+            raise CellError(f"{path} is no record of a cell ({error}); delete its folder and run again") from None
         if uid_of(record.identity) != uid or record.uid != uid:
             raise CellError(f"{path} holds another experiment than its uid says; delete its folder and run again")
         return record

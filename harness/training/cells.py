@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -162,7 +163,9 @@ def run_training(
         "planned_steps": fit.batches.total,
         "selected_step": fit.selection.step if fit.selection else fit.trainer.global_step,
         "selection_score": _selection_score(cell, metrics),
-        "metrics": {f"{split}.{name}": value for split, name, value in metrics.itertuples(index=False)},
+        "metrics": {
+            f"{split}.{name}": value for split, name, value in metrics.itertuples(index=False) if not math.isnan(value)
+        },
         "examples": {split: int(count) for split, count in predictions.groupby("split").size().items()},
         "checkpoint": digest,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

@@ -80,7 +80,8 @@ def _mc_rows(fit: Fit, cell: TrainingCell, inputs: Inputs) -> list[Row]:
         inputs=inputs,
         family=cell.problem.model.family,
         streams=cell.streams,
-        rates=mean_rates(fit.module.history.rates, fit.trainer.global_step),
+        # Of the steps that made these weights: later ones never touched them.
+        rates=mean_rates(fit.module.history.rates, fit.selection.step if fit.selection else fit.trainer.global_step),
         passes=cell.training.mc_passes,
         examples=cell.training.mc_examples,
     )

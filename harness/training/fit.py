@@ -24,11 +24,12 @@ from harness.regimes.regime import Regime
 from harness.regimes.sites import install
 from harness.spec.cells import Problem
 from harness.spec.grid import Training
+from harness.spec.steps import evaluation_steps
 from harness.training.batches import Batches
 from harness.training.checkpoint import SafetensorsIO, recover
 from harness.training.inputs import Inputs, MicroBatch, Split, collate, corrupt
 from harness.training.model import Objective
-from harness.training.module import CellModule, Diverged, History, evaluation_steps, step_loader
+from harness.training.module import CellModule, Diverged, History, step_loader
 from harness.training.ranks import Ranks
 from harness.training.windows import METRIC, random_loss
 
@@ -87,7 +88,7 @@ class Fit:
 
     def __post_init__(self) -> None:
         self.batches = Batches(self.split, self.training, self.streams)
-        self.due = set(evaluation_steps(self.training, self.batches))
+        self.due = set(evaluation_steps(self.training, self.batches.per_epoch, self.batches.total))
         if self.training.select != "last":
             self.selection = Selection(self.training.select.removeprefix("validation."))
         elif self.training.evaluate_every is None and not self.regime.driven:

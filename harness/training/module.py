@@ -187,7 +187,8 @@ class CellModule(pl.LightningModule):
             raise Diverged(f"the loss is {loss} at step {step}")
         self._clip(step)
         optimizer.step()
-        self.history.values.append((step, "train.loss", loss))
+        # What a mechanism of the objective makes of the loss is not comparable with a plain one.
+        self.history.values.append((step, "train.objective" if self.regime.objectives else "train.loss", loss))
 
     def _backward(self, step: int, index: int, batch: MicroBatch, count: int, rates: dict[str, float]) -> float:
         seed_masks(self.streams, step, index)
@@ -252,15 +253,3 @@ def learning_rate(training: Training, peak: float, step: int, total: int) -> flo
     if training.decay == "cosine":
         return peak * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress)))
     return peak
-
-
-def evaluation_steps(training: Training, batches: Batches) -> Iterator[int]:
-    """After how many finished steps the validation split is looked at; the last step is always one."""
-    every = training.evaluate_every
-    size = batches.per_epoch if every is None else every * batches.total if every < 1 else every
-    count = 1
-    while round(count * size) < batches.total:
-        if round(count * size) > 0:
-            yield round(count * size)
-        count += 1
-    yield batches.total

@@ -39,7 +39,10 @@ class Windows(Stream):
 
 
 def random_windows(stream: Stream, count: int, streams: Streams, step: int) -> Windows:
-    """`count` windows with uniform starts, drawn with replacement; keyed by the order role and the finished steps.
+    """`count` windows with uniform starts, drawn with replacement.
+
+    Keyed by the finished steps and by all levels of the cell together, not by one training role: they are noise of the
+    measurement, and a design that varies one role must not charge it with them.
 
     Raises:
         CellError: the stream is shorter than one window.
@@ -47,7 +50,8 @@ def random_windows(stream: Stream, count: int, streams: Streams, step: int) -> W
     starts = len(stream.ids) - stream.block  # a window has one token more than the block
     if starts < 1:
         raise CellError("the validation split is shorter than one block: lower training.max_length")
-    generator = streams.generator("order", "windows", step)
+    levels = [f"{role}={level}" for role, level in sorted(streams.levels.items())]
+    generator = Streams(streams.seed).generator("mc", "windows", step, *levels)
     return Windows(stream.ids, stream.block, generator.integers(0, starts, count))
 
 

@@ -35,7 +35,7 @@ def test_sums_of_squares_by_hand_of_three_by_two():
 
 @pytest.mark.filterwarnings("ignore:divide by zero")  # it divides by a residual that a saturated model does not have
 def test_sums_of_squares_agree_with_statsmodels():
-    formula = pytest.importorskip("statsmodels.formula.api", reason="statsmodels is not installed")
+    from statsmodels.formula import api as formula
     from statsmodels.stats.anova import anova_lm
 
     values = np.random.default_rng(3).normal(size=(3, 4, 2)) + 5.0

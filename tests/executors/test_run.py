@@ -254,7 +254,7 @@ def test_conditional_generation_end_to_end(home: Path) -> None:
     outcome = run(grid, home, data=home / "data", jobs=2)
     assert outcome.failed == []
     tables = comparable(home)
-    assert set(tables["training"]["metric"]) == {"loss", "perplexity"}
+    assert set(tables["training"]["metric"]) == {"loss", "perplexity", "bits-per-character"}
     texts = tables["generations"]
     assert texts["prompt"].nunique() == 7
     assert texts["prompt_text"].str.contains("shape[box]", regex=False).all()

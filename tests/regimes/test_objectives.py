@@ -95,7 +95,8 @@ def test_r_drop_equals_two_forwards_under_two_explicit_masks(name: str, raw: dic
 @pytest.mark.parametrize("name", ["bert-classification", *LANGUAGE])
 def test_r_drop_without_dropout_is_the_plain_loss(name: str) -> None:
     made = micro(name)
-    model, _, regime = placed(name, {"rdrop": 5.0})
+    model, sites, regime = placed(name, {"embedding": 0.1, "rdrop": 5.0})
+    sites.set({})
     doubled = made.repeated(2)
     logits = forward(model, doubled)
     one, two = logits.chunk(2)
@@ -107,7 +108,7 @@ def test_r_drop_without_dropout_is_the_plain_loss(name: str) -> None:
 def test_the_gradient_of_r_drop_is_that_of_its_loss_by_hand() -> None:
     logits = torch.randn(6, 5, generator=torch.Generator().manual_seed(2)).requires_grad_()
     targets = torch.tensor([0, 4, IGNORED] * 2)
-    loss = parse_regime("a", {"rdrop": 0.7}, "a").loss(loss_sum)
+    loss = parse_regime("a", {"head": 0.1, "rdrop": 0.7}, "a").loss(loss_sum)
     (ours,) = torch.autograd.grad(loss(logits, targets), logits)
     p, q = (part[:2].log_softmax(-1) for part in logits.chunk(2))
     entropies = functional.nll_loss(p, targets[:2], reduction="sum") + functional.nll_loss(

@@ -47,7 +47,7 @@ def test_a_rate_at_every_site_and_mechanism() -> None:
          {"sublayer": {"linear": {"start": 0.3, "end": 0.0, "until": 1.0}}}),
         ({"head": {"early": {"rate": 0.3}}}, {"head": {"early": {"rate": 0.3, "until": 0.5, "shape": "linear"}}}),
         ({"rdrop": {}}, {"rdrop": {"alpha": 1.0}}),
-        ({"rdrop": 0.5}, {"rdrop": {"alpha": 0.5}}),
+        ({"head": 0.1, "rdrop": 0.5}, {"head": {"constant": {"value": 0.1}}, "rdrop": {"alpha": 0.5}}),
         ({"label_smoothing": 0.1}, {"label_smoothing": {"epsilon": 0.1}}),
         ({"label_smoothing": 0}, {}),
         ({"layerdrop": 0, "mixout": {"rate": 0, "depth": "linear"}}, {}),
@@ -65,7 +65,7 @@ def test_the_canonical_form(raw: Any, described: dict[str, Any]) -> None:
     [
         ({"all": 0.1, "head": 0.2}, {"head": 0.2, "all": 0.1}),
         ({"all": 0.1}, dict.fromkeys(reversed(ALL_SITES), 0.1)),
-        ({"mixout": 0.1, "layerdrop": 0.2, "rdrop": 1}, {"rdrop": {"alpha": 1.0}, "layerdrop": 0.2, "mixout": 0.1}),
+        ({"mixout": 0.1, "drophead": 0.2, "rdrop": 1}, {"rdrop": {"alpha": 1.0}, "drophead": 0.2, "mixout": 0.1}),
         ({"all": {"rate": 0.1, "depth": "linear"}, "head": 0.1, "embedding": 0.1},
          {"all": {"rate": {"constant": {"value": 0.1}}, "depth": "linear"}}),
     ],
@@ -170,8 +170,8 @@ def test_rates_scaled_by_depth() -> None:
     assert regime.factor("identity", 1, 3) == 1.0
     scaled = {name for name in (*SITES, "layerdrop", "mixout") if regime.scaled(name)}
     assert scaled == {"attention", "sublayer", "layerdrop"}
-    assert regime.impossible(3, 10) == ""
-    assert regime.impossible(4, 10) == "layerdrop.depth: has 3 factors, the model has 4 layers"
+    assert regime.impossible(3, 10, 9) == ""
+    assert regime.impossible(4, 10, 9) == "layerdrop.depth: has 3 factors, the model has 4 layers"
 
 
 STLM = ("embedding", "attention", "sublayer")
@@ -244,7 +244,7 @@ def test_a_matched_arm_has_the_mean_rate_and_the_shape(name: str, total: int) ->
     own = [shape.rates(step, total)["sublayer"] for step in range(total)]
     scale = max(rates) / max(own)
     assert rates == pytest.approx([scale * rate for rate in own], abs=1e-12)
-    assert regime.impossible(2, total) == ""
+    assert regime.impossible(2, total, 9) == ""
 
 
 def test_a_constant_arm_that_is_matched_is_its_control() -> None:
@@ -262,7 +262,7 @@ def test_a_matched_arm_has_an_identity_of_its_own() -> None:
     assert zero.zero
     assert zero.describe() == {}
     assert zero.rates(3, 9)["sublayer"] == 0.0
-    assert zero.impossible(2, 9) == ""
+    assert zero.impossible(2, 9, 9) == ""
 
 
 def test_one_rate_per_site_for_lists_needs_no_number_of_steps() -> None:
@@ -314,11 +314,11 @@ def test_a_match_that_cannot_be_is_refused(regimes: Any, message: str) -> None:
 
 def test_a_mean_that_would_need_a_rate_above_1_is_impossible() -> None:
     early = {"early": {"rate": 0.3, "until": 0.1, "shape": "constant"}}
-    assert matched(early, control=0.1)["moving"].impossible(2, 100) == ""
+    assert matched(early, control=0.1)["moving"].impossible(2, 100, 9) == ""
     assert max(matched(early, control=0.1)["moving"].rates(step, 100)["sublayer"] for step in range(100)) == 1.0
     too_much = matched(early, control=0.11)["moving"]
     expected = "a mean rate of 0.11 cannot be matched: early would need a rate of 1.1 (a rate is from 0 to 1)"
-    assert too_much.impossible(2, 100) == f"sublayer: {expected}"
+    assert too_much.impossible(2, 100, 9) == f"sublayer: {expected}"
     with pytest.raises(CellError, match=r"would need a rate of 1\.1 "):
         too_much.rates(0, 100)
 
@@ -326,8 +326,42 @@ def test_a_mean_that_would_need_a_rate_above_1_is_impossible() -> None:
 def test_a_shape_without_any_rate_is_impossible() -> None:
     """Two steps and an end at .1: no step is early."""
     regime = matched({"early": {"rate": 0.3, "until": 0.1}})["moving"]
-    assert "early is 0 at all 2 steps" in regime.impossible(2, 2)
+    assert "early is 0 at all 2 steps" in regime.impossible(2, 2, 9)
     schedule = regime.channels["sublayer"].schedule
     assert isinstance(schedule, Matched)
     with pytest.raises(CellError, match="early is 0 at all 2 steps"):
         schedule.rate(0, 2)
+
+
+@pytest.mark.parametrize("raw", [{}, {"mixout": 0.5}, {"layerdrop": 0.2}, {"all": 0}])
+def test_r_drop_needs_a_dropout_that_its_two_passes_do_not_share(raw: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=r"a\.rdrop: its two passes share their weights and layers"):
+        parse_regime("a", {**raw, "rdrop": 1.0}, "a")
+    assert parse_regime("a", {**raw, "head": 0.1, "rdrop": 1.0}, "a").forwards == 2
+
+
+def test_a_plateau_that_cannot_move_is_impossible() -> None:
+    regime = parse_regime("a", {"head": {"plateau": {"start": 0.3, "patience": 2}}}, "a")
+    assert "plateau with patience 2 cannot move: 2 validations before the last step" in regime.impossible(2, 300, 2)
+    assert regime.impossible(2, 300, 3) == ""
+
+
+def test_gaussian_noise_that_a_match_scales_to_rate_1_is_impossible() -> None:
+    shape = {"rate": {"triangle": {"trough": 0, "peak": 0.2}}, "noise": "gaussian"}
+    regimes = parse_regimes({"c": {"sublayer": 0.5}, "g": {"sublayer": shape, "match": {"mean-rate": "c"}}})
+    assert "Gaussian noise has no finite variance at rate 1" in regimes["g"].impossible(2, 80, 9)
+
+
+def test_factors_of_0_are_no_dropout() -> None:
+    zero = parse_regime("a", {"sublayer": {"rate": 0.2, "depth": [0, 0]}}, "a")
+    assert zero.zero
+    assert zero.describe() == {}
+
+
+def test_numbers_that_yaml_reads_as_text_are_numbers() -> None:
+    regime = parse_regime("a", {"all": "1e-1", "weight_decay": "1e-2", "label_smoothing": "1e-1"}, "a")
+    assert regime.rates(0, 1)["head"] == 0.1
+    assert regime.settings == {"weight_decay": 0.01}
+    for key in ("all", "weight_decay", "label_smoothing"):
+        with pytest.raises(UserError, match=key):
+            parse_regime("a", {key: 10**400}, "a")

@@ -78,7 +78,7 @@ def test_blocks_of_a_language_task(tiny: Grid, home: Path) -> None:
         ({**LANGUAGE, "train_size": 5000}, r"train_size 5000 is more than the \d+ blocks of 32 tokens there are"),
         (
             {**LANGUAGE, "train_size": 4, "models": [{"scratch:gpt2-tiny": {**TINY, "pretrain_steps": 3}}]},
-            r"train_size 4: the scratch base is pretrained on the whole stream",
+            r"train_size 4: the scratch base is pretrained on all training texts",
         ),
         ({"train_size": []}, "train_size"),
         ({"train_size": 0}, "train_size.*must be a whole number from 1 or 'all', is '0'"),
@@ -93,11 +93,13 @@ def test_what_is_refused(tiny: Grid, home: Path, change: dict[str, Any], message
 
 
 def test_the_largest_size_is_exactly_what_there_is(tiny: Grid, home: Path) -> None:
-    assert len(expanded(tiny(train_size=96), home).training) == 4
+    assert len(expanded(tiny(train_size=95), home).training) == 4
+    with pytest.raises(UserError, match="train_size 96 is all training examples there are: write all"):
+        expanded(tiny(train_size=96), home)
     with pytest.raises(UserError, match="blocks of 32 tokens") as told:
         expanded(tiny(**LANGUAGE, train_size=5000), home)
     there = int(str(told.value).split("more than the ")[1].split()[0])
-    assert len(expanded(tiny(**LANGUAGE, train_size=there), home).training) == 4
+    assert len(expanded(tiny(**LANGUAGE, train_size=there - 1), home).training) == 4
     with pytest.raises(UserError, match="more than"):
         expanded(tiny(**LANGUAGE, train_size=there + 1), home)
 

@@ -17,12 +17,13 @@ from harness.spec.cells import TrainingCell
 from harness.spec.expand import expand
 from harness.spec.grid import Training
 from harness.spec.load import parse_grid
+from harness.spec.steps import evaluation_steps
 from harness.store import Store
 from harness.training.batches import Batches
 from harness.training.cells import Worker, run_base, run_training, start_model
 from harness.training.fit import Fit, awakenings
 from harness.training.model import objective_of
-from harness.training.module import CellModule, Diverged, evaluation_steps, learning_rate
+from harness.training.module import CellModule, Diverged, learning_rate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -272,7 +273,7 @@ def test_validation_comes_at_fixed_steps_and_at_the_end(
     training = {"steps": 13, "batch_size": 16, "max_length": 40, "evaluate_every": every}
     worker, cell = make_cell(tiny(training=training), home)
     batches = Batches(worker.inputs(cell.problem).splits["train"], cell.training, cell.streams)
-    assert list(evaluation_steps(cell.training, batches)) == expected
+    assert list(evaluation_steps(cell.training, batches.per_epoch, batches.total)) == expected
 
 
 def test_the_mask_level_changes_masks_and_no_other_draw(tiny: Any, home: Path) -> None:

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 @mechanism("rdrop")
 class RDrop(Objective):
-    """Every example goes through the model twice, under two masks; their distributions are drawn together."""
+    """Every example goes through the model twice, under two masks; their distributions are drawn together.
+
+    Both passes are one forward of a doubled batch, so they share what is drawn once per forward: the weights of Mixout
+    and the layers of LayerDrop. A regime without any other dropout is refused: its divergence would be 0.
+    """
 
     formula: ClassVar[str] = "L = (CE_1 + CE_2) / 2 + alpha * (KL(p1 || p2) + KL(p2 || p1)) / 2"
     source: ClassVar[str] = "Liang et al. 2021, arXiv 2106.14448"

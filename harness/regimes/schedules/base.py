@@ -47,6 +47,10 @@ class Schedule(BaseModel, ABC):
         """The highest rate it can have (of a smooth shape up to the grain of 1,000 steps)."""
         return max(self.rate(step, 1000) for step in range(1000))
 
+    def unmoved(self, validations: int) -> str:
+        """Why so many validations before the last step can never move a driven schedule, or an empty string."""
+        return ""
+
     def zero(self) -> bool:
         """Whether the rate is 0 at every step."""
         return False

@@ -16,7 +16,7 @@ Place = Annotated[float, Field(gt=0.0, lt=1.0, strict=True)]
 class Piecewise(Schedule):
     """`rates[i]` from the fraction `at[i - 1]` of all steps on; one place fewer than rates."""
 
-    formula: ClassVar[str] = "p_t = rates[i] for at[i-1] * T <= t < at[i] * T"
+    formula: ClassVar[str] = "p_t = rates[i] for round(at[i-1] * T) <= t < round(at[i] * T)"
     source: ClassVar[str] = "user-given"
 
     rates: Annotated[tuple[Rate, ...], Field(min_length=1)]
@@ -30,7 +30,7 @@ class Piecewise(Schedule):
 
     def rate(self, step: int, total: int) -> float:
         """The rate at `step` of `total`."""
-        return self.rates[sum(step >= place * total for place in self.at)]
+        return self.rates[sum(step >= round(place * total) for place in self.at)]
 
     def simplest(self) -> Schedule:
         """Equal pieces are a constant."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -18,8 +19,9 @@ class Plateau(Schedule):
     The best is the lowest loss so far, whether or not it was lower by `min_delta`.
 
     Down: to rate * factor, never below `floor`. Up: to rate / factor, never above `ceiling`. A move starts the count
-    anew; the best loss stays. It sees the validation split only, so a test split is never part of a decision. The
-    abstract of arXiv 2411.03236 says "validation loss improvements"; its rule and its direction could not be read.
+    anew; the best loss stays. It sees the validation split only; a task whose validation rows are its test rows is
+    refused. The abstract of arXiv 2411.03236 says "validation loss improvements"; its rule and its direction could
+    not be read.
     """
 
     formula: ClassVar[str] = (
@@ -49,13 +51,7 @@ class Plateau(Schedule):
 
     def rate_after(self, step: int, total: int, losses: Sequence[float]) -> float:
         """The rate after these validation losses, oldest first: a fold, so that a resumed run needs no other state."""
-        rate, best, misses = self.start, float("inf"), 0
-        for loss in losses:
-            misses = 0 if loss < best - self.min_delta else misses + 1
-            best = min(best, loss)
-            if misses == self.patience:
-                rate, misses = self._moved(rate), 0
-        return rate
+        return _folded(self, tuple(losses))
 
     def highest(self) -> float:
         """Where it may end."""
@@ -66,7 +62,29 @@ class Plateau(Schedule):
         end = self.floor if self.direction == "down" else self.ceiling
         return Constant(value=self.start) if self.start == end else self
 
-    def _moved(self, rate: float) -> float:
+    def unmoved(self, validations: int) -> str:
+        """The first validation is the best so far, so the rate can move after `patience` more."""
+        if validations > self.patience:
+            return ""
+        return (
+            f"plateau with patience {self.patience} cannot move: {validations} validations before the last step "
+            f"(allowed: {self.patience + 1} or more; see training.evaluate_every)"
+        )
+
+    def moved(self, rate: float) -> float:
+        """The rate after one move."""
         if self.direction == "down":
             return max(self.floor, rate * self.factor)
         return min(self.ceiling, rate / self.factor)
+
+
+@lru_cache(maxsize=8)
+def _folded(plateau: Plateau, losses: tuple[float, ...]) -> float:
+    """Remembered, because every site asks at every step and the answer changes at validations only."""
+    rate, best, misses = plateau.start, float("inf"), 0
+    for loss in losses:
+        misses = 0 if loss < best - plateau.min_delta else misses + 1
+        best = min(best, loss)
+        if misses == plateau.patience:
+            rate, misses = plateau.moved(rate), 0
+    return rate

@@ -31,7 +31,7 @@ def diversity_by_k(tables: Mapping[str, pd.DataFrame], regimes: Sequence[str]) -
             _k_panel(axes[line * len(drawn) + column], rows[_chosen(rows, metric, unit)], regimes)
             axes[line * len(drawn) + column].set(title=title_of(key), ylabel=f"{metric} (per {unit})")
     legend(figure, axes)
-    figure.suptitle("Diversity against k (mean, 95 % t interval over training replicates)")
+    figure.suptitle("Diversity against k (mean, and 95 % interval where the design has one)")
     return figure
 
 

@@ -27,7 +27,7 @@ def generalization_gap(tables: Mapping[str, pd.DataFrame], regimes: Sequence[str
     for (key, rows_of), axis in zip(panels, axes, strict=False):
         _gap_panel(axis, title_of(key), rows_of, regimes)
     hide(axes[len(panels) :])
-    figure.suptitle("Generalisation gap of the loss: test - train\n(mean, 95 % t interval over training replicates)")
+    figure.suptitle("Generalisation gap of the loss: test - train\n(mean, and 95 % interval where the design has one)")
     return figure
 
 
