@@ -76,3 +76,12 @@ def test_without_repeats_there_is_no_row(training, cells):
     assert noise_floor(training.iloc[:0].astype(object), cells, regimes=REGIMES, texts=pd.DataFrame()).empty
     with pytest.raises(ValueError, match="which the grid does not name"):
         noise_floor(training, cells, regimes=["none"])
+
+
+def test_a_repeat_that_diverged_is_the_largest_noise_there_is(repeated):
+    training, cells = repeated()
+    cells.loc[cells["uid"] == "again2", "status"] = "diverged"
+    found = noise_floor(training[training["uid"] != "again2"], cells, regimes=REGIMES)
+    row = found[found["metric"] == "whole run"].to_dict("records")
+    assert [(one["repeats"], one["largest_difference"]) for one in row] == [(1, math.inf)]
+    assert row[0]["note"] == "1 repeats diverged and 0 failed, the first run is done"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,9 @@ def test_a_subset_is_matched_by_its_positions() -> None:
 
 def test_nothing_where_no_label_is_wrong_or_the_task_does_not_know() -> None:
     clean = ROWS.assign(clean_label=ROWS["label"])
-    assert memorised_noise(with_clean_labels(predictions(0, 0, 0, 0, 0, 0), clean)) == {}
+    nothing = memorised_noise(with_clean_labels(predictions(0, 0, 0, 0, 0, 0), clean))
+    assert list(nothing) == ["memorised-noise"]
+    assert math.isnan(nothing["memorised-noise"])
     assert memorised_noise(with_clean_labels(predictions(0, 0, 0, 0, 0, 0), ROWS[["text", "label"]])) == {}
 
 

@@ -335,7 +335,7 @@ def test_two_arms_that_are_one_cell_have_a_run_each(home: Path, tiny: Callable[.
     from mlflow import MlflowClient
 
     regimes = {"all": {"all": 0.1}, "with-head": {"all": 0.1, "head": 0.3}}  # a language model has no head
-    one = {"training": {"count": 1}, "inference": {"count": 1}}
+    one = {"training": {"count": 1}, "inference": {"count": 1}, "repeats": 0}
     run(tiny(**{**LANGUAGE, "regimes": regimes, "replicates": one}), home)
     client = MlflowClient(f"sqlite:///{home / 'results' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("twodice")

@@ -46,7 +46,7 @@ def test_a_rate_at_every_site_and_mechanism() -> None:
         ({"sublayer": {"linear": {"start": 0.3, "end": 0}}},
          {"sublayer": {"linear": {"start": 0.3, "end": 0.0, "until": 1.0}}}),
         ({"head": {"early": {"rate": 0.3}}}, {"head": {"early": {"rate": 0.3, "until": 0.5, "shape": "linear"}}}),
-        ({"rdrop": {}}, {"rdrop": {"alpha": 1.0}}),
+        ({"head": 0.1, "rdrop": {}}, {"head": {"constant": {"value": 0.1}}, "rdrop": {"alpha": 1.0}}),
         ({"head": 0.1, "rdrop": 0.5}, {"head": {"constant": {"value": 0.1}}, "rdrop": {"alpha": 0.5}}),
         ({"label_smoothing": 0.1}, {"label_smoothing": {"epsilon": 0.1}}),
         ({"label_smoothing": 0}, {}),

@@ -62,6 +62,18 @@ def test_rows_and_tables_of_a_cell_with_both(tiny: Any, home: Path) -> None:
     assert rows["value"].map(math.isfinite).all()
 
 
+def test_mc_rates_are_of_the_steps_that_made_the_weights(tiny: Any, home: Path) -> None:
+    """Late dropout begins at step 3 of 6; the weights of step 2 never saw it, so there is nothing to keep on."""
+    grid = grid_of(tiny, mc_passes=2, mc_examples=5, steps=6, epochs=None, evaluate_every=1, learning_rate=[1e-30])
+    grid["regimes"] = {"late": {"all": {"late": {"rate": 0.4, "after": 0.5}}}}
+    rows = run(grid, home)["training"]
+    # With a learning rate of nothing the first of equal validations is selected.
+    assert not rows["metric"].str.startswith("mc-").any()
+    grid["training"]["select"] = "last"
+    rows = run(grid, home)["training"]
+    assert rows["metric"].str.startswith("mc-").any()
+
+
 def test_off_is_the_default_and_changes_no_number(tiny: Any, home: Path, tmp_path: Path) -> None:
     without = run(grid_of(tiny), home)
     assert without["diagnostics"].empty
