@@ -60,7 +60,7 @@ def test_every_start_is_drawn_and_every_window_is_whole() -> None:
 
 
 def test_starts_are_keyed_by_the_step_and_by_all_levels_together() -> None:
-    """Whichever role differs, the windows are others: their noise is no role's, and a design cannot charge it to one."""
+    """Whichever role differs, the windows are others: their noise is no role's, and no design charges it to one."""
     stream = Stream(np.arange(500, dtype=np.int32), 5)
 
     def starts(step: int, **levels: int) -> list[int]:
