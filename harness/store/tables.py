@@ -208,10 +208,30 @@ def notes(expansion: Expansion, store: Store) -> list[str]:
     """What a reader of the tables must know beside the tasks' own notes."""
     texts = [store.record(cell.uid) for cell in expansion.generation]
     dependent = sum(record is not None and record.summary.get("rows_independent") is False for record in texts)
-    if not dependent:
-        return list(expansion.notes)
-    line = f"{dependent} of {len(texts)} generation cells: a row's bits depend on its neighbours here (GPU or threads)"
-    return [*expansion.notes, f"{line}; near-ties may give another text when the grid is cut in another way"]
+    lines = [*expansion.notes, *_untouched(expansion, store)]
+    if dependent:
+        lines.append(
+            f"{dependent} of {len(texts)} generation cells: a row's bits depend on its neighbours here (GPU or "
+            "threads); near-ties may give another text when the grid is cut in another way"
+        )
+    return lines
+
+
+def _untouched(expansion: Expansion, store: Store) -> list[str]:
+    """Arms whose selected weights were made before their dropout began: their numbers are those of no dropout."""
+    counts: dict[str, int] = {}
+    for cell in expansion.training:
+        record = store.record(cell.uid)
+        if not cell.regime.moves or record is None or record.status != "done":
+            continue
+        rates = store.frame(cell.uid, "rates")
+        awake = rates.loc[rates["rate"] > 0, "step"]
+        if len(awake) and record.summary["selected_step"] <= awake.min():
+            counts[cell.regime.name] = counts.get(cell.regime.name, 0) + 1
+    return [
+        f"{name}: in {count} runs the selected weights were made before its dropout began"
+        for name, count in counts.items()
+    ]
 
 
 def count_by_status(states: Iterable[str]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from harness.spec.cells import TrainingCell
 from harness.spec.expand import Expansion, expand
 from harness.spec.load import parse_grid
 from harness.store import Store
-from harness.store.tables import build_tables
+from harness.store.tables import build_tables, notes
 from harness.training.cells import Worker, run_training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -126,3 +126,15 @@ def test_a_metric_that_the_kind_of_task_does_not_have_is_refused(tiny: Any, home
     settings = {**LANGUAGE["training"], "select": "validation.brier"}
     with pytest.raises(UserError, match=r"no metric 'brier'.*allowed: loss, bits-per-character, perplexity"):
         expanded(tiny(**{**LANGUAGE, "training": settings}), home)
+
+
+def test_weights_that_never_saw_their_dropout_are_told(tiny: Any, home: Path) -> None:
+    grid = grid_of(tiny, steps=6, epochs=None, evaluate_every=1, learning_rate=[1e-30])
+    grid["regimes"] = {"none": {}, "late": {"all": {"late": {"rate": 0.4, "after": 0.5}}}}
+    run(grid, home)
+    expansion, store = expanded(grid, home)
+    assert notes(expansion, store)[1:] == ["late: in 1 runs the selected weights were made before its dropout began"]
+    grid["training"]["select"] = "last"
+    run(grid, home)
+    expansion, store = expanded(grid, home)
+    assert notes(expansion, store)[1:] == []  # the first is the task's own
