@@ -182,7 +182,7 @@ def test_a_run_that_is_interrupted_says_how_to_go_on(tiny: Grid, home: Path) -> 
     while not list((home / "results" / "work").glob("*")) and time.monotonic() < deadline:
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "finished cells are kept" in errors
     assert "Traceback" not in errors

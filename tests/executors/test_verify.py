@@ -285,6 +285,6 @@ def test_ctrl_c_leaves_nothing(data_files: Path) -> None:
     while not list(work.glob("verify-*/trained/work/*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert (process.returncode, "the store is as it was" in errors, "Traceback" in errors) == (130, True, False)
     assert list(work.iterdir()) == []
