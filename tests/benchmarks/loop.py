@@ -25,7 +25,7 @@ from harness.spec.load import parse_grid
 from harness.store import Store
 
 REGIMES = {"constant": {"all": 0.1}, "dynamic": {"all": {"linear": {"start": 0.15, "end": 0.05}}}}
-SIZES = {"long step": {"layers": 4, "width": 512, "heads": 8}, "short step": {"layers": 2, "width": 64, "heads": 2}}
+SIZES = {"long step": {"layers": 4, "width": 128, "heads": 4}, "short step": {"layers": 2, "width": 64, "heads": 2}}
 SKIPPED = 3  # first steps of a block: caches warm, the audit runs
 
 
@@ -37,7 +37,7 @@ def cells(size: dict[str, int], steps: int, folder: Path) -> dict[str, Any]:
         "tasks": ["toy-sentiment"],
         "models": [{"scratch:bert-tiny": {**size, "vocabulary": 400, "pretrain_steps": 0}}],
         "regimes": REGIMES,
-        "training": {"steps": steps, "batch_size": 32, "max_length": 64, "select": "last"},
+        "training": {"steps": steps, "batch_size": 16, "max_length": 64, "select": "last"},
         "replicates": {"training": {"count": 1}, "repeats": 0},
         "device": "cpu",
     }
@@ -139,7 +139,7 @@ def compare(title: str, size: dict[str, int], steps: int, blocks: int, folder: P
         for name, value in seconds.items() if block else ():  # the first block warms up
             medians[name].append(value)
     step = statistics.median(medians["constant"])
-    print(f"{title}: {1000 * step:.2f} ms ({blocks} blocks of {steps} steps; median of paired blocks, and quartiles)")
+    print(f"{title}: {1000 * step:.2f} ms ({blocks} blocks of {steps} steps; median of paired blocks, and quartiles)", flush=True)
     for name, other in (("dynamic", "constant"), ("constant", "bare")):
         pairs = list(zip(medians[name], medians[other], strict=True))
         ratios = statistics.quantiles([a / b for a, b in pairs], n=4)
