@@ -139,7 +139,7 @@ def compare(title: str, size: dict[str, int], steps: int, blocks: int, folder: P
         for name, value in seconds.items() if block else ():  # the first block warms up
             medians[name].append(value)
     step = statistics.median(medians["constant"])
-    print(f"{title}: {1000 * step:.2f} ms ({blocks} blocks of {steps} steps; median of paired blocks, and quartiles)", flush=True)
+    print(f"{title}: {1000 * step:.2f} ms ({blocks} blocks of {steps} steps; median of paired blocks, and quartiles)")
     for name, other in (("dynamic", "constant"), ("constant", "bare")):
         pairs = list(zip(medians[name], medians[other], strict=True))
         ratios = statistics.quantiles([a / b for a, b in pairs], n=4)
