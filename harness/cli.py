@@ -46,7 +46,7 @@ def main() -> None:
 @app.command()
 def plan(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> None:
     """Print the cells of GRID: what is done, what is missing and why."""
-    from harness.spec.plan import summary
+    from harness.store.plan import summary
 
     expansion, store = _expand(grid, data, set_)
     console = _console()
@@ -129,12 +129,13 @@ def status(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> N
 @app.command()
 def report(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> None:
     """Write the report of GRID from what is stored, and print its main tables."""
+    from harness.reporting.grid_notes import grid_notes
     from harness.reporting.report import write_report
     from harness.reporting.tables import report_tables
     from harness.reporting.terminal import print_tables
     from harness.spec.published import published_numbers
     from harness.store import home
-    from harness.store.tables import build_tables, notes, write_tables
+    from harness.store.tables import build_tables, write_tables
 
     expansion, store = _expand(grid, data, set_)
     loaded = expansion.grid
@@ -144,7 +145,7 @@ def report(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> N
     numbers = published_numbers(loaded)
     built = report_tables(tables, reference=reference, regimes=regimes, published=numbers)
     out = home() / "reports" / loaded.name
-    more = notes(expansion, store)
+    more = grid_notes(expansion, store)
     files = write_report(tables, out, name=loaded.name, reference=reference, regimes=regimes, notes=more, built=built)
     print_tables(built, _console())
     for file in files:

@@ -4,27 +4,23 @@ Source: generated here (own grammar), from `data_seed`; no licence. Splits: `tra
 independent samples of one distribution, so equal short sentences may stand in several (removing them would make the
 known distribution wrong); `shift` is sampled with another mixture of the sentence templates. A row is a sentence.
 
-The grammar is a probabilistic finite automaton: a state has arcs (probability, words, next state), and a word of an arc
-is drawn with probability proportional to 1/rank. No word stands on two arcs of one state, so a sentence has one path at
-most, its probability is the product along it, and the entropy is a linear equation in the states.
+The grammar is a probabilistic finite automaton (harness.data.automaton): a state has arcs (probability, words, next
+state), and a word of an arc is drawn with probability proportional to 1/rank. No word stands on two arcs of one state.
+Prompts begin where a sentence begins, so generated texts are judged exactly (harness.data.exact).
 """
 
-import math
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from harness.data.automaton import END, Arc, automaton, entropy, sample, words_per_sentence
+from harness.data.exact import JUDGED, ExactJudge
 from harness.data.splits import training_subset
-from harness.data.task import Task, TaskData, TaskOptions, task
-
-Arc = tuple[float, tuple[str, ...], str]
-Grammar = Mapping[str, Sequence[Arc]]
-Automaton = Mapping[str, Mapping[str, tuple[float, str]]]
+from harness.data.task import JudgedText, Task, TaskData, TaskOptions, task
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -48,7 +44,6 @@ ADVERBS = words("often slowly again today there gladly")
 FRONTED = words("yesterday sometimes usually soon")
 PLACES = words("garden kitchen forest market harbour school")
 PREPOSITIONS = words("in near behind from")
-END = "end"
 
 
 def noun_phrase(name: str, after: Mapping[str, str]) -> dict[str, list[Arc]]:
@@ -95,62 +90,9 @@ def grammar(statement: float, fronted: float, question: float, condition: float)
     return states
 
 
-def automaton(arcs: Grammar) -> Automaton:
-    """State -> word -> (probability, next state); along an arc the word of rank r has probability ~ 1/r (Zipf)."""
-    table: dict[str, dict[str, tuple[float, str]]] = {}
-    for state, choices in arcs.items():
-        table[state] = {}
-        for p, listed, to in choices:
-            total = sum(1 / rank for rank in range(1, len(listed) + 1))
-            table[state] |= {word: (p / rank / total, to) for rank, word in enumerate(listed, start=1)}
-    return table
-
-
 TRUE = automaton(grammar(statement=0.6, fronted=0.2, question=0.15, condition=0.05))
 SHIFT = automaton(grammar(statement=0.15, fronted=0.15, question=0.35, condition=0.35))
-
-
-def sample(rng: np.random.Generator, of: Automaton = TRUE) -> str:
-    """One sentence, words joined by spaces, the last one `.`; one uniform number a word, inverted."""
-    state, sentence = "start", []
-    while state != END:
-        edges = list(accumulate(p for p, _ in of[state].values()))
-        word, (_, state) = list(of[state].items())[bisect_right(edges, rng.random() * edges[-1])]
-        sentence.append(word)
-    return " ".join(sentence)
-
-
-def log_probability(sentence: Sequence[str], of: Automaton = TRUE) -> float:
-    """Log (nats) of the true probability of a whole sentence, the final `.` included; -inf if ungrammatical."""
-    state, total = "start", 0.0
-    for word in sentence:
-        if state == END or word not in of[state]:
-            return -math.inf
-        p, state = of[state][word]
-        total += math.log(p)
-    return total if state == END else -math.inf
-
-
-def visits(of: Automaton = TRUE) -> dict[str, float]:
-    """Expected visits of each state in one sentence: v = e_start + P'v (an absorbing Markov chain)."""
-    names = {name: i for i, name in enumerate(of)}
-    steps = np.zeros((len(names), len(names)))
-    for name, choices in of.items():
-        for p, to in choices.values():
-            if to != END:
-                steps[names[name], names[to]] += p
-    start = np.array([name == "start" for name in names], dtype=float)
-    return dict(zip(names, np.linalg.solve(np.eye(len(names)) - steps.T, start).tolist(), strict=True))
-
-
-def entropy(of: Automaton = TRUE) -> float:
-    """Exact entropy of a sentence in nats: the entropy of each state's next word, times its expected visits."""
-    return sum(v * -sum(p * math.log(p) for p, _ in of[state].values()) for state, v in visits(of).items())
-
-
-def words_per_sentence(of: Automaton = TRUE) -> float:
-    """Exact expected number of words, the final `.` included: every visit of a state writes one word."""
-    return sum(visits(of).values())
+JUDGE = ExactJudge(TRUE)
 
 
 class ToyLanguageOptions(TaskOptions):
@@ -169,8 +111,7 @@ class ToyLanguage(Task):
 
     kind = "language"
     Options = ToyLanguageOptions
-    log_probability = staticmethod(log_probability)
-    entropy = staticmethod(entropy)
+    judged: ClassVar[Mapping[str, tuple[str, str]]] = JUDGED
 
     def load(self, options: ToyLanguageOptions, data: Path | None) -> TaskData:
         """See Task.load; `data` is not used."""
@@ -180,12 +121,19 @@ class ToyLanguage(Task):
             of = SHIFT if split == "shift" else TRUE
             splits[split] = pd.DataFrame({"text": [sample(rng, of) for _ in range(getattr(options, split))]})
         splits["train"] = training_subset(splits["train"], options.train_size)
+        nats = {"true": entropy(TRUE), "shift": entropy(SHIFT)}
+        lengths = {"true": words_per_sentence(TRUE), "shift": words_per_sentence(SHIFT)}
         note = (
-            f"independent samples of a known distribution: {entropy():.4f} nats and {words_per_sentence():.3f} words a "
-            f"sentence (shift: {entropy(SHIFT):.4f} and {words_per_sentence(SHIFT):.3f}); splits may share sentences"
+            f"independent samples of a known distribution: {nats['true']:.4f} nats and {lengths['true']:.3f} words a "
+            f"sentence (shift: {nats['shift']:.4f} and {lengths['shift']:.3f}); splits may share sentences"
         )
-        extra = {
-            "entropy": {"true": entropy(), "shift": entropy(SHIFT)},
-            "words": {"true": words_per_sentence(), "shift": words_per_sentence(SHIFT)},
-        }
-        return TaskData(kind="language", splits=splits, note=note, extra=extra)
+        extra = {"entropy": nats, "words": lengths}
+        return TaskData(kind="language", splits=splits, prompts_at="documents", note=note, extra=extra)
+
+    def judge(self, text: JudgedText) -> Mapping[str, float]:
+        """See ExactJudge.judge."""
+        return JUDGE.judge(text)
+
+    def judge_set(self, texts: Sequence[JudgedText]) -> Mapping[str, float]:
+        """See ExactJudge.judge_set."""
+        return JUDGE.judge_set(texts)

@@ -11,7 +11,10 @@ import yaml
 
 from harness.data.task import find_task, load_task
 from harness.executors.run import Runner
+from harness.inference.metrics import METRICS, Text
+from harness.inference.own_metrics import load_own_metrics
 from harness.regimes.parse import parse_regimes
+from harness.spec.grid import Decoding
 from harness.spec.load import parse_grid
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,8 +35,8 @@ def test_the_grid_runs(home: Path) -> None:
     grid["by_task"]["toy-language"]["steps"] = 4
     outcome = Runner(parse_grid(grid, "README"), home, jobs=2, only=["regime=dynamic"], say=lambda _: None).run()
     assert outcome.failed == []
-    # 3 bases, 2 replicates of 3 problems, and of the language task k=1 once and k=5, all twice
-    assert outcome.counts["done"] == 3 + 2 * 3 + 2 * 5
+    # 3 bases, 2 replicates of 3 problems, and of the language task k=1 and human once and k=5, all twice
+    assert outcome.counts["done"] == 3 + 2 * 3 + 2 * 6
 
 
 def test_the_regimes_are_understood() -> None:
@@ -43,10 +46,26 @@ def test_the_regimes_are_understood() -> None:
 
 def test_the_task_loads(home: Path) -> None:
     (home / "tasks").mkdir()
-    (home / "tasks" / "parity.py").write_text(blocks("python")[0])
+    (home / "tasks" / "parity.py").write_text(blocks("python")[1])
     data = load_task("parity", {}, None)
     assert [len(data.splits[name]) for name in ("train", "validation", "test")] == [400, 100, 100]
     assert find_task("parity").name == "parity"
+
+
+def test_the_decoding_block_is_understood() -> None:
+    decoding = yaml.safe_load(blocks("yaml")[2])["decoding"]
+    assert len(Decoding.model_validate(decoding).settings) == 5 * 2 + 2 + 1 + 1
+
+
+def test_the_text_metric_is_found(home: Path) -> None:
+    (home / "text_metrics").mkdir()
+    (home / "text_metrics" / "shouting.py").write_text(blocks("python")[0])
+    load_own_metrics()
+    try:
+        values = [METRICS["capitals"].function(Text((1,), string=text)) for text in ("Ab", "ABC", "a")]
+        assert values == [0.5, 1.0, 0.0]
+    finally:
+        METRICS.pop("capitals", None)
 
 
 def test_every_command_that_is_shown_exists() -> None:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from harness.analysis.order import check_regimes, require
+from harness.analysis.settings import SETTING
 
 TRAINING_ARM = ["task", "model", "regime"]
-GENERATION_ARM = [*TRAINING_ARM, "top_k", "temperature"]
+GENERATION_ARM = [*TRAINING_ARM, *SETTING]
 FAILED = ("diverged", "error")
 UNFINISHED = ("missing", "skipped")
 
@@ -20,8 +21,7 @@ CELLS = [
     "model",
     "regime",
     "training_replicate",
-    "top_k",
-    "temperature",
+    *SETTING,
     "inference_replicate",
     "status",
     "reason",

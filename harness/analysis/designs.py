@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pandas as pd
 
+from harness.analysis.arms import TRAINING_ARM
 from harness.analysis.factorial import ROLES, Levels, crossed_interval, factorial, varied
 from harness.analysis.intervals import Interval, t_interval
 from harness.analysis.order import require
@@ -39,6 +41,30 @@ def design_of(training: pd.DataFrame) -> str:
 def levels_of(rows: pd.DataFrame) -> list[Levels]:
     """The role levels of every row, in the order of `ROLES`."""
     return [tuple(int(level) for level in run) for run in rows[list(ROLES)].itertuples(index=False, name=None)]
+
+
+def replicate_levels(training: pd.DataFrame | None) -> tuple[str, dict[tuple[Any, ...], Levels]]:
+    """The design, and the role levels by arm and training replicate."""
+    if training is None or training.empty:
+        return "joint", {}
+    runs = training[training["repeat"] == 0].drop_duplicates([*TRAINING_ARM, "training_replicate"])
+    keys = runs[[*TRAINING_ARM, "training_replicate"]].itertuples(index=False, name=None)
+    return design_of(training), dict(zip(keys, levels_of(runs), strict=True))
+
+
+def runs_of(replicates: pd.DataFrame, levels: dict[tuple[Any, ...], Levels]) -> list[Levels]:
+    """The role levels of every training replicate of table rows with arm and training replicate.
+
+    Raises:
+        ValueError: the table `training` has no such replicate.
+    """
+    keys = list(replicates[[*TRAINING_ARM, "training_replicate"]].itertuples(index=False, name=None))
+    unknown = [key for key in keys if key not in levels]
+    if unknown:
+        raise ValueError(
+            f"{' / '.join(map(str, unknown[0]))}: texts of a replicate that table 'training' does not have"
+        )
+    return [levels[key] for key in keys]
 
 
 def estimate(design: str, levels: Sequence[Levels], values: Iterable[float]) -> tuple[Interval, str]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
+from harness.analysis.settings import ALL, HUMAN
+
 KINDS = ("base", "selection", "training", "generation")
 SPLITS = ("train", "validation", "test")
+_LAST = {ALL: sys.float_info.max, HUMAN: float("inf")}
+_NUMBERS = ("temperature", "top_p", "min_p", "training_replicate", "inference_replicate")
 
 
 def require(frame: pd.DataFrame, name: str, columns: Iterable[str]) -> None:
@@ -34,10 +39,10 @@ def check_regimes(frame: pd.DataFrame, name: str, regimes: Sequence[str]) -> Non
 
 
 def top_k_rank(label: object) -> float:
-    """Numeric order of top-k labels: "1" before "5" before "40", `all` after every number, NA (-1) before."""
+    """Numeric order of top-k labels: NA (-1), "1", "5", "40", then `all`, then `human`."""
     if label is None or label is pd.NA or label != label:
         return -1.0
-    return float("inf") if label == "all" else float(str(label))
+    return _LAST[str(label)] if label in _LAST else float(str(label))
 
 
 def task_rank(label: str) -> str:
@@ -47,7 +52,7 @@ def task_rank(label: str) -> str:
 
 
 def ordered(frame: pd.DataFrame, by: Sequence[str], regimes: Sequence[str]) -> pd.DataFrame:
-    """The rows sorted by `by`: regimes as in the grid, top-k as numbers, `loss` first, other names alphabetically."""
+    """The rows sorted by `by`: regimes as in the grid, top-k as numbers, `loss` first, other names by alphabet."""
     keys = pd.DataFrame({column: [_rank(column, value, regimes) for value in frame[column]] for column in by})
     return frame.iloc[keys.sort_values(list(by), kind="stable").index.to_list()].reset_index(drop=True)
 
@@ -56,7 +61,9 @@ def _rank(column: str, value: Any, regimes: Sequence[str]) -> Any:
     if column == "top_k":
         return top_k_rank(value)
     if pd.isna(value):
-        return "" if column not in ("temperature", "training_replicate", "inference_replicate") else -1
+        return -1 if column in _NUMBERS else ""
+    if column == "top_p":
+        return -value  # 1, which filters nothing, first
     if column == "task":
         return task_rank(str(value))
     fixed: dict[str, Sequence[str]] = {"regime": regimes, "kind": KINDS, "split": SPLITS, "metric": ("loss",)}

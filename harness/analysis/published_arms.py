@@ -11,7 +11,7 @@ import pandas as pd
 from harness.analysis.designs import estimate, levels_of
 from harness.analysis.factorial import Levels
 from harness.analysis.intervals import Interval
-from harness.spec.published import Published
+from harness.spec.published_forms import OnTraining
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Arm:
-    """The runs of one arm by training replicate, what became of its other cells, and why it gives no number."""
+    """The runs of one arm by training replicate, what became of its other cells, and why it gives no number.
+
+    `note`: what a reader must know of a number that there is.
+    """
 
     design: str
     runs: dict[int, Run]
     failed: int
     missing: int
     problem: str = ""
+    note: str = ""
 
     @property
     def once(self) -> list[Run]:
@@ -39,7 +43,7 @@ class Arm:
         return list({run.uid: run for run in self.runs.values()}.values())
 
 
-def arm_of(number: Published, regime: str, values: pd.DataFrame, counts: pd.DataFrame, design: str) -> Arm:
+def arm_of(number: OnTraining, regime: str, values: pd.DataFrame, counts: pd.DataFrame, design: str) -> Arm:
     """One arm of a published number.
 
     Args:
@@ -64,7 +68,7 @@ def arm_of(number: Published, regime: str, values: pd.DataFrame, counts: pd.Data
     return Arm(design, by_replicate, int(fate["failed"]), int(fate["missing"]), problem)
 
 
-def _of(table: pd.DataFrame, number: Published, regime: str) -> pd.DataFrame:
+def _of(table: pd.DataFrame, number: OnTraining, regime: str) -> pd.DataFrame:
     here = (table["task"] == number.task) & (table["model"] == number.model) & (table["regime"] == regime)
     return table[here]
 

@@ -13,7 +13,6 @@ from tokenizers import Encoding, Tokenizer
 from harness.data.families import ENCODERS, Family
 from harness.data.tokenizer import copy_tokenizer, special_ids
 from harness.errors import UserError
-from harness.request import Prompt
 
 ARROW = " =>"  # ends a prompt of a conditional task; the target follows after one space
 
@@ -164,33 +163,3 @@ def encode_conditional(frame: pd.DataFrame, tokenizer: Tokenizer, max_length: in
         second_from=np.asarray(lengths, dtype=np.int32),
         loss_from=np.asarray([len(prompt) for prompt in prompts], dtype=np.int32),
     )
-
-
-def stream_prompts(stream: Ints, tokenizer: Tokenizer, count: int, length: int) -> list[Prompt]:
-    """`count` windows of `length` tokens, evenly spaced; window i starts at i * (tokens - length + 1) // count.
-
-    Raises:
-        UserError: the stream has fewer such windows.
-    """
-    windows = len(stream) - length + 1
-    if windows < count:
-        raise UserError(f"{count} prompts of {length} tokens need {count + length - 1} tokens; there are {len(stream)}")
-    starts = [i * windows // count for i in range(count)]
-    return [_prompt(stream[start : start + length].tolist(), tokenizer) for start in starts]
-
-
-def conditional_prompts(frame: pd.DataFrame, tokenizer: Tokenizer, count: int) -> list[Prompt]:
-    """Prompts of `count` distinct sources, evenly spaced in the order in which they first occur.
-
-    Raises:
-        UserError: there are fewer distinct sources.
-    """
-    sources = list(dict.fromkeys(frame["source"]))
-    if len(sources) < count:
-        raise UserError(f"{count} prompts need as many distinct sources; there are {len(sources)}")
-    chosen = [sources[i * len(sources) // count] for i in range(count)]
-    return [_prompt(ids, tokenizer) for ids in _encode_all(tokenizer, [source + ARROW for source in chosen])]
-
-
-def _prompt(ids: list[int], tokenizer: Tokenizer) -> Prompt:
-    return Prompt(text=tokenizer.decode(ids, skip_special_tokens=False), token_ids=tuple(ids))

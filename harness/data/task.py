@@ -11,7 +11,7 @@ import importlib.util
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -52,6 +52,8 @@ class TaskData:
         labels: names of the classes, in the order of their ids (classification).
         metrics: names of the task's metrics beside the loss, best first.
         separator: put between the documents of a language task when they are joined to one stream.
+        prompts_at: where prompts of a language task begin in the test split: `anywhere` in the stream, or at the first
+            token of one of its `documents`.
         note: what a reader must know about these splits; printed in the report.
     """
 
@@ -60,6 +62,7 @@ class TaskData:
     labels: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     separator: str = "\n"
+    prompts_at: Literal["anywhere", "documents"] = "anywhere"
     note: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -67,8 +70,11 @@ class TaskData:
         """Refuses data that cannot give an honest number.
 
         Raises:
-            UserError: a split is missing, empty, or lacks a column; a label is outside the declared ones.
+            UserError: a split is missing, empty, or lacks a column; a label is outside the declared ones; prompts_at is
+                none of its values.
         """
+        if self.prompts_at not in ("anywhere", "documents"):
+            raise UserError(f"task {name}: prompts_at is '{self.prompts_at}'; it may be anywhere or documents")
         for split in ("train", "validation", "test"):
             if split not in self.splits:
                 raise UserError(f"task {name}: split '{split}' is missing (has: {', '.join(self.splits) or 'none'})")
@@ -106,12 +112,35 @@ class TaskData:
         return digest.hexdigest()[:32]
 
 
+@dataclass(frozen=True)
+class JudgedText:
+    """A text as a task judges it.
+
+    Attributes:
+        prompt, text: what was asked and what was written after it.
+        token_texts: each new token decoded alone, the end-of-text token left out. They join to the text but where one
+            character is spread over several tokens.
+        sampling_logprobs: of each drawn token under the distribution that it was drawn from, in nats; one more than
+            token_texts where the model ended the text itself; empty for a text that people wrote.
+    """
+
+    prompt: str
+    text: str
+    token_texts: tuple[str, ...]
+    sampling_logprobs: tuple[float, ...]
+
+
 class Task(ABC):
-    """One task. Subclass it in a file of a `tasks/` folder and register it with `@task("name")`."""
+    """One task. Subclass it in a file of a `tasks/` folder and register it with `@task("name")`.
+
+    A task that knows more of its texts than any metric can (a true distribution, a checker) names its own metrics in
+    `judged` (name -> (unit `text` or `set`, what it is)) and computes them in `judge` and `judge_set`.
+    """
 
     name: ClassVar[str]
     kind: ClassVar[Kind]
     Options: ClassVar[type[TaskOptions]] = TaskOptions
+    judged: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
     @abstractmethod
     def load(self, options: Any, data: Path | None) -> TaskData:
@@ -124,6 +153,14 @@ class Task(ABC):
         Raises:
             UserError: the data is missing or malformed.
         """
+
+    def judge(self, text: JudgedText) -> Mapping[str, float]:
+        """The metrics of unit `text`, by name; NaN where one is not defined."""
+        return {}
+
+    def judge_set(self, texts: Sequence[JudgedText]) -> Mapping[str, float]:
+        """The metrics of unit `set`, of all prompts' texts of one setting and replicate; NaN where not defined."""
+        return {}
 
 
 _REGISTRY: dict[str, type[Task]] = {}

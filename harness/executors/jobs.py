@@ -88,7 +88,7 @@ def plan_jobs(expansion: Expansion, store: Store) -> list[Job]:
             jobs[training.uid] = Job(training, missing, needs=needs)
         elif missing and record is not None and record.status == "done":
             kept = (store.folder(training.uid) / "checkpoint").is_dir()
-            jobs[training.uid] = Job(training, missing, train=not kept, needs=needs if not kept else None)
+            jobs[training.uid] = Job(training, missing, train=not kept, needs=needs)  # texts are scored by the base
     return list(jobs.values())
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.analysis.settings import setting_name
 from harness.errors import UserError, nearest
 from harness.executors.jobs import Event, Job, plan_jobs
 from harness.executors.local import LocalPool
@@ -23,7 +24,8 @@ from harness.spec.expand import Expansion, expand
 from harness.spec.grid import Grid, entry_name
 from harness.spec.published import published_numbers
 from harness.store import Store
-from harness.store.tables import build_tables, cell_state, count_by_status, notes, write_tables
+from harness.store.measures import TextMeasures
+from harness.store.tables import build_tables, cell_state, count_by_status, write_tables
 from harness.tracking.mirror import Mirror, local_uri
 from harness.tracking.views import cell_view
 
@@ -78,6 +80,7 @@ class Runner:
     def __post_init__(self) -> None:
         self.results = self.root / "results"
         self.store = Store(self.results)
+        self._measures = TextMeasures(self.store)
         self.folder = self.results / self.grid.name
         self.report_folder = self.root / "reports" / self.grid.name
 
@@ -140,15 +143,16 @@ class Runner:
             self._log(mirror, job.cell)
 
     def _log(self, mirror: Mirror, cell: TrainingCell) -> None:
-        view = cell_view(cell, self._texts.get(cell.uid, []), self.store)
+        view = cell_view(cell, self._texts.get(cell.uid, []), self.store, self._measures)
         if view is not None:
             mirror.log_cell(view)
 
     def _conclude(self, expansion: Expansion) -> Outcome:
+        from harness.reporting.grid_notes import grid_notes
         from harness.reporting.report import write_report
         from harness.reporting.tables import report_tables
 
-        tables = build_tables(expansion, self.store)
+        tables = build_tables(expansion, self.store, self._measures)
         write_tables(tables, self.folder / "tables")
         states = [(cell, *cell_state(cell, self.store)) for cell in expansion.unique]
         reference, regimes = self.grid.reference_regime, list(self.grid.regimes)
@@ -161,7 +165,7 @@ class Runner:
             reference=reference,
             regimes=regimes,
             built=built,
-            notes=notes(expansion, self.store),
+            notes=grid_notes(expansion, self.store),
             say=self.say,
         )
         failed = [(describe(cell), reason) for cell, status, reason in states if status == "error"]
@@ -267,5 +271,5 @@ def describe(cell: BaseCell | TrainingCell | GenerationCell) -> str:
     if training.selection:
         return f"{name.rsplit(' ', 1)[0]} lr={training.learning_rate:g} (selection)"
     if isinstance(cell, GenerationCell):
-        return f"{name} k={cell.setting.label} T={cell.setting.temperature:g} d{cell.level}"
+        return f"{name} {setting_name(**cell.setting.factors)} d{cell.level}"
     return f"{name} repeat {training.repeat}" if training.repeat else name

@@ -101,15 +101,17 @@ class Verifier:
         return with_sources(chosen, stored, self.store)
 
     def _compute(self, cells: Cells, scratch: Path) -> None:
-        """Two rounds, each with a store of its own: what cells start from must not be what they are compared with."""
-        trained, read = (scratch_store(scratch / name, self.results / "cache") for name in ("trained", "read"))
+        """Three rounds, each with a store of its own: what cells start from must not be what they are compared with."""
+        names = ("trained", "bases", "read")
+        trained, bases, read = (scratch_store(scratch / name, self.results / "cache") for name in names)
         keep = "all" if any((self.store.folder(uid) / "checkpoint-last").is_dir() for uid in cells) else "best"
         texts = texts_by_source(cells.values())
         self._total = len(cells)
         first = [self._training_job(cell, trained) for cell in cells.values() if isinstance(cell, TrainingCell)]
         self._round(first, trained, keep, needed={uid for uid in texts if not has_checkpoint(self.store, uid)})
-        second = [Job(cell) if self._readable(cell) else None for cell in cells.values() if isinstance(cell, BaseCell)]
-        self._round([*second, *(self._text_job(group, trained, read) for group in texts.values())], read, keep, set())
+        second = [Job(cell) for cell in cells.values() if isinstance(cell, BaseCell) and self._readable(cell)]
+        self._round(second, bases, keep, set())
+        self._round([self._text_job(group, trained, read) for group in texts.values()], read, keep, set())
 
     def _readable(self, cell: Cell) -> bool:
         """False, with a verdict, where not even the stored record can be read."""
@@ -135,7 +137,10 @@ class Verifier:
         """The job of one checkpoint's texts: of the stored one or, where none was kept, of the one trained here."""
         cells = [cell for cell in group if self._readable(cell)]
         source = group[0].parent
+        base = source.problem.base
         fault = lend(self.store if has_checkpoint(self.store, source.uid) else trained, source.uid, read)
+        if base and not fault:
+            fault = lend(self.store, base.uid, read)  # it scores the texts
         if not fault:
             return Job(source, tuple(cells), train=False) if cells else None
         for cell in cells:

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 import torch
 
-from harness.data.encode import conditional_prompts, stream_prompts
+from harness.data.prompts import Asked
 from harness.errors import CellError
-from harness.inference.engine import generate
+from harness.inference.chunks import batch_rows
+from harness.inference.engine import Row, flips, generate_rows
 from harness.inference.probe import row_independence
+from harness.inference.scoring import Judging, human_texts
 from harness.regimes.sites import install
 from harness.request import Generated, Prompt
 from harness.spec.cells import GenerationCell, TrainingCell
+from harness.spec.checks import prompts_of
 from harness.store import Store
+from harness.store.cache import TextCache
 from harness.training.cells import Worker, prepare_process, save_record
-from harness.training.inputs import Inputs, Stream
+from harness.training.inputs import Inputs
 from harness.training.model import load_model
+
+# Where a row's bits depend on its neighbours, every forward has this many rows.
+FIXED_ROWS = 512
 
 
 def stored_model(store: Store, cell: TrainingCell, inputs: Inputs) -> Any:
@@ -44,55 +53,120 @@ def stored_model(store: Store, cell: TrainingCell, inputs: Inputs) -> Any:
     return model.to(torch.device(cell.problem.device))
 
 
-def prompts_for(cell: GenerationCell, inputs: Inputs) -> list[Prompt]:
-    """The prompts of a generation cell: from the test split, spread evenly."""
-    split, decoding = inputs.splits["test"], cell.decoding
-    if isinstance(split, Stream):
-        return stream_prompts(split.ids, inputs.tokenizer, decoding.prompts, decoding.prompt_tokens)
-    return conditional_prompts(inputs.data.splits["test"], inputs.tokenizer, decoding.prompts)
+@dataclass
+class Pass:
+    """One pass over a checkpoint.
+
+    Attributes:
+        worker: the store.
+        cells: of this checkpoint; they share their prompts and lengths.
+        model: of this checkpoint.
+        inputs: of its problem.
+        asked: prompts and human texts.
+    """
+
+    worker: Worker
+    cells: Sequence[GenerationCell]
+    model: Any
+    inputs: Inputs
+    asked: Sequence[Asked]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def texts(self, known: Mapping[str, Mapping[str, Generated]]) -> dict[str, list[Generated]]:
+        """The texts of every cell, by its uid, in the order of the prompts.
+
+        Args:
+            known: texts that are stored already, by cell and prompt id.
+        """
+        sampled = [cell for cell in self.cells if not cell.setting.human]
+        wanted = {
+            cell.uid: [Row(one.prompt, cell.setting, cell.level) for one in self.asked if one.prompt.id not in have]
+            for cell in sampled
+            for have in [known[cell.uid]]
+        }
+        drawn = self._generate([row for rows in wanted.values() for row in rows])
+        found = {}
+        for cell in sampled:
+            mine = {**known[cell.uid], **{row.prompt.id: drawn[row] for row in wanted[cell.uid]}}
+            found[cell.uid] = [mine[one.prompt.id] for one in self.asked]
+        people = [cell for cell in self.cells if cell.setting.human]
+        return found | human_texts(self.model, people, self.asked, self.inputs.special.eos)
+
+    def _generate(self, rows: list[Row]) -> dict[Row, Generated]:
+        if not rows:
+            return {}
+        first = self.cells[0]
+        longest = max(len(row.prompt.token_ids) for row in rows)
+        batch = min(len(rows), batch_rows(self.model, longest + first.decoding.max_new_tokens))
+        independent = row_independence(self.model, rows=batch, length=longest)
+        self.facts = {"rows_independent": independent}
+        request: dict[str, Any] = {
+            "seed": first.parent.problem.seed,
+            "max_new_tokens": first.decoding.max_new_tokens,
+            "eos_token_id": self.inputs.special.eos,
+            "fixed_rows": None if independent else FIXED_ROWS,
+        }
+        texts = dict(zip(rows, generate_rows(self.model, rows, **request), strict=True))
+        if not independent:
+            count, differing = flips(self.model, list(texts.values()), **request)
+            self.facts["flips"] = {"texts": count, "differing": differing}
+        return texts
 
 
 def run_generation(worker: Worker, cells: list[GenerationCell], model: Any, inputs: Inputs) -> None:
     """Generates and stores all given cells of one checkpoint; they share their prompts and lengths."""
     started = time.monotonic()
     first = cells[0]
-    problem = first.parent.problem
-    prepare_process(problem.device)
-    probe = row_independence(model)
-    texts = generate(
-        model,
-        prompts_for(first, inputs),
-        list(dict.fromkeys(cell.setting for cell in cells)),
-        sorted({cell.level for cell in cells}),
-        seed=problem.seed,
-        max_new_tokens=first.decoding.max_new_tokens,
-        eos_token_id=inputs.special.eos,
-    )
+    prepare_process(first.parent.problem.device)
+    asked = prompts_of(first.decoding, inputs.data, inputs.tokenizer)
+    record = worker.store.record(first.parent.uid)
+    checkpoint = str(record.summary["checkpoint"]) if record is not None else ""
+    cache = TextCache(worker.store)
+    known = {cell.uid: _known(cell, cache, checkpoint, asked) for cell in cells}
+    work = Pass(worker, cells, model, inputs, asked)
+    texts = work.texts(known)
+    frames = {cell.uid: {"generations": _texts_frame(texts[cell.uid], inputs)} for cell in cells}
+    Judging(worker, cells, texts, frames, inputs, asked).add_all()
     share = (time.monotonic() - started) / len(cells)
     for cell in cells:
-        mine = [text for text in texts if text.setting == cell.setting and text.level == cell.level]
-        _save(worker, cell, mine, inputs, probe, time.monotonic() - share)
-
-
-def _save(
-    worker: Worker, cell: GenerationCell, texts: list[Generated], inputs: Inputs, probe: bool, started: float
-) -> None:
-    frames = {"generations": _texts_frame(texts, inputs)}
-    summary = {"rows_independent": probe, "texts": len(texts)}
-    save_record(worker.store, cell, "done", started, summary=summary, frames=frames)
-
-
-def _texts_frame(texts: list[Generated], inputs: Inputs) -> pd.DataFrame:
-    rows = [
-        {
-            "prompt": text.prompt.id,
-            "prompt_text": text.prompt.text,
-            "text": inputs.tokenizer.decode(list(text.token_ids), skip_special_tokens=False),
-            "token_ids": list(text.token_ids),
-            "logprobs": list(text.logprobs),
-            "sampling_logprobs": list(text.sampling_logprobs),
-            "finished": text.finished,
+        reused = len(known[cell.uid])
+        summary = {
+            **work.facts,
+            "texts": len(texts[cell.uid]),
+            "generated": 0 if cell.setting.human else len(texts[cell.uid]) - reused,
+            "configuration": {**cell.configuration, "eos_token_id": inputs.special.eos},
         }
-        for text in texts
-    ]
-    return pd.DataFrame(rows)
+        save_record(worker.store, cell, "done", time.monotonic() - share, summary=summary, frames=frames[cell.uid])
+        cache.remember(cell, checkpoint)
+
+
+def _known(cell: GenerationCell, cache: TextCache, checkpoint: str, asked: Sequence[Asked]) -> dict[str, Generated]:
+    """The texts of a cell that are stored already, by prompt id."""
+    stored = cache.texts(cell, checkpoint)
+    return {one.prompt.id: _stored(cell, one.prompt, stored[one.prompt.id]) for one in asked if one.prompt.id in stored}
+
+
+def _stored(cell: GenerationCell, prompt: Prompt, row: Mapping[str, Any]) -> Generated:
+    return Generated(
+        prompt,
+        cell.setting,
+        cell.level,
+        tuple(map(int, row["token_ids"])),
+        tuple(map(float, row["logprobs"])),
+        tuple(map(float, row["sampling_logprobs"])),
+        bool(row["finished"]),
+    )
+
+
+def _texts_frame(texts: Sequence[Generated], inputs: Inputs) -> pd.DataFrame:
+    decoded = inputs.tokenizer.decode_batch([list(text.token_ids) for text in texts], skip_special_tokens=False)
+    columns: dict[str, list[Any]] = {
+        "prompt": [text.prompt.id for text in texts],
+        "prompt_text": [text.prompt.text for text in texts],
+        "text": decoded,
+        "token_ids": [list(text.token_ids) for text in texts],
+        "logprobs": [list(text.logprobs) for text in texts],
+        "sampling_logprobs": [list(text.sampling_logprobs) for text in texts],
+        "finished": [text.finished for text in texts],
+    }
+    return pd.DataFrame(columns)

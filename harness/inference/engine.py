@@ -3,6 +3,8 @@
 A row's text is a pure function of the checkpoint, the prompt, the setting, the level and the study seed, whatever
 else was asked for. On a CPU with ONE torch thread that holds for every bit, because rows of one batch have prompts of
 exactly one length (nothing is padded) and no forward has fewer than four rows (`probe.row_independence` checks it).
+Elsewhere `fixed_rows` gives every forward the same number of rows, so that the kernels and the order in which they add
+do not depend on which rows are left, and `flips` measures how many texts change all the same.
 
 Rows whose tokens are all equal so far are one row of the model's batch: a prompt is read once, and settings that agree
 (k=40 and `all` of a sharp model mostly do) are computed once until they part.
@@ -11,10 +13,10 @@ Rows whose tokens are all equal so far are one row of the model's batch: a promp
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise, product
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,12 +24,18 @@ from torch import Tensor
 from harness.errors import CellError
 from harness.evaluation.mode import eval_mode
 from harness.inference import noise
-from harness.inference.sampler import Draw, sample
+from harness.inference.chunks import batch_rows, chunks
+from harness.inference.refusals import check_prompt, check_setting
+from harness.inference.sampler import sample
+from harness.inference.tape import Tape
+from harness.inference.tree import PrefixTree
 from harness.request import Generated, Prompt, Setting
 
 # One thread and at least this many rows make a row's logits independent of its neighbours on CPUs: products of fewer
 # rows take another path through the matrix library, which rounds differently.
 FEWEST_ROWS = 4
+# So many texts are generated again to measure how many change with their neighbours.
+_TEXTS_AGAIN = 64
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,8 @@ def generate(
     seed: int,
     max_new_tokens: int,
     eos_token_id: int | None,
-    rows: int = 256,
+    rows: int | None = None,
+    fixed_rows: int | None = None,
 ) -> list[Generated]:
     """Generates all prompts x settings x levels.
 
@@ -61,7 +70,9 @@ def generate(
         seed: the study seed.
         max_new_tokens: length limit of every text, the end-of-text token included.
         eos_token_id: ends a text; None lets every text run to its limit.
-        rows: at most so many rows in a batch; bounds the memory, does not change a text.
+        rows: at most so many rows in a batch; None is what fits into the memory that `chunks.BYTES` allows. Does not
+            change a text where rows are independent.
+        fixed_rows: every forward has exactly so many rows, repeats among them; `rows` is not looked at.
 
     Returns: one entry per distinct row, in the order asked: prompts, within them settings, within them levels.
 
@@ -70,13 +81,69 @@ def generate(
             or the model gives numbers that are not finite.
     """
     asked = distinct_rows(prompts, settings, levels, model.config.vocab_size)
-    _check(asked, model.config, max_new_tokens, rows)
-    done: dict[Row, Generated] = {}
+    return generate_rows(
+        model,
+        asked,
+        seed=seed,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=eos_token_id,
+        rows=rows,
+        fixed_rows=fixed_rows,
+    )
+
+
+def generate_rows(
+    model: Any,
+    asked: Sequence[Row],
+    *,
+    seed: int,
+    max_new_tokens: int,
+    eos_token_id: int | None,
+    rows: int | None = None,
+    fixed_rows: int | None = None,
+) -> list[Generated]:
+    """Generates the given rows, their settings in canonical form. Returns one entry per row; see `generate`."""
+    _check(asked, model.config, max_new_tokens, (rows, fixed_rows))
+    done: dict[int, Generated] = {}
     with eval_mode(model):
-        for chunk in _chunks(asked, rows):
-            texts = _generate_chunk(model, chunk, seed, max_new_tokens, eos_token_id)
-            done.update(zip(chunk, texts, strict=True))
-    return [done[row] for row in asked]
+        for places in chunks(
+            [row.prompt.token_ids for row in asked], _limit(model, asked, max_new_tokens, rows, fixed_rows)
+        ):
+            chunk = [asked[place] for place in places]
+            texts = _generate_chunk(model, chunk, seed, max_new_tokens, eos_token_id, fixed_rows or FEWEST_ROWS)
+            done.update(zip(places, texts, strict=True))
+    return [done[place] for place in range(len(asked))]
+
+
+def flips(
+    model: Any,
+    texts: Sequence[Generated],
+    *,
+    seed: int,
+    max_new_tokens: int,
+    eos_token_id: int | None,
+    fixed_rows: int | None,
+) -> tuple[int, int]:
+    """Measures how many texts change with their neighbours: up to 64 of them are generated again among others.
+
+    They are spread evenly over `texts` and come again in two halves, each in reversed order, so that a text has other
+    neighbours and another place. Human texts, which nobody sampled, are left out.
+
+    Args:
+        texts: what `generate` or `generate_rows` gave for the same model and the arguments that follow.
+
+    Returns: number of texts generated again, and how many of them have other token ids.
+    """
+    sampled = [text for text in texts if not text.setting.human]
+    some = sampled[:: math.ceil(len(sampled) / _TEXTS_AGAIN) or 1]
+    differing = 0
+    for half in (some[::-2], some[-2::-2]):
+        asked = [Row(text.prompt, text.setting, text.level) for text in half]
+        again = generate_rows(
+            model, asked, seed=seed, max_new_tokens=max_new_tokens, eos_token_id=eos_token_id, fixed_rows=fixed_rows
+        )
+        differing += sum(old.token_ids != new.token_ids for old, new in zip(half, again, strict=True))
+    return len(some), differing
 
 
 def distinct_rows(
@@ -94,139 +161,63 @@ def distinct_rows(
     return list(dict.fromkeys(rows))
 
 
-def _check(asked: Sequence[Row], config: Any, max_new_tokens: int, rows: int) -> None:
-    if max_new_tokens < 1 or rows < 1:
-        raise CellError(f"max_new_tokens and rows must be at least 1, not {max_new_tokens} and {rows}")
+def _limit(model: Any, asked: Sequence[Row], max_new_tokens: int, rows: int | None, fixed_rows: int | None) -> int:
+    """How many rows a batch may have."""
+    if fixed_rows or rows:
+        return fixed_rows or rows or 0
+    positions = max_new_tokens + max((len(row.prompt.token_ids) for row in asked), default=0)
+    return max(FEWEST_ROWS, batch_rows(model, positions))
+
+
+def _check(asked: Sequence[Row], config: Any, max_new_tokens: int, rows: Sequence[int | None]) -> None:
+    if min(max_new_tokens, *(1 if limit is None else limit for limit in rows)) < 1:
+        raise CellError(f"max_new_tokens, rows and fixed_rows must be at least 1, not {(max_new_tokens, *rows)}")
     for prompt in {row.prompt for row in asked}:
-        length = len(prompt.token_ids)
-        if not length:
-            raise CellError(f"the prompt {prompt.text!r} has no tokens")
-        if length + max_new_tokens > config.max_position_embeddings:
-            raise CellError(
-                f"a prompt of {length} tokens and {max_new_tokens} new ones exceed the model's "
-                f"{config.max_position_embeddings} positions"
-            )
-        if not 0 <= min(prompt.token_ids) <= max(prompt.token_ids) < config.vocab_size:
-            raise CellError(f"a prompt has a token id outside the model's vocabulary of {config.vocab_size}")
+        check_prompt(prompt, config, max_new_tokens)
     for setting in {row.setting for row in asked}:
-        if not (math.isfinite(setting.temperature) and setting.temperature > 0):
-            raise CellError(f"temperature must be a positive number, not {setting.temperature}")
-        if setting.top_k is not None and setting.top_k < 1:
-            raise CellError(f"top_k must be at least 1, not {setting.top_k}")
+        check_setting(setting)
 
 
-def _chunks(asked: Sequence[Row], limit: int) -> Iterator[list[Row]]:
-    """Rows of one prompt length, neighbours kept together, in parts of nearly equal size."""
+class _Laws(NamedTuple):
+    """What each row is drawn by, all fields [R]: the arguments of `sample`."""
 
-    def length(row: Row) -> int:
-        return len(row.prompt.token_ids)
+    top_k: Tensor
+    temperature: Tensor
+    top_p: Tensor
+    min_p: Tensor
+    row_keys: Tensor
 
-    for _, bucket in groupby(sorted(asked, key=length), key=length):
-        rows = list(bucket)
-        parts = math.ceil(len(rows) / limit)
-        bounds = [len(rows) * part // parts for part in range(parts + 1)]
-        yield from (rows[start:end] for start, end in pairwise(bounds))
+    def take(self, which: Tensor) -> _Laws:
+        """The laws of some rows."""
+        return _Laws(*(field[which] for field in self))
+
+
+def _laws(chunk: Sequence[Row], seed: int, vocabulary: int, device: torch.device) -> _Laws:
+    settings = [row.setting for row in chunk]
+    real: dict[str, Any] = {"dtype": torch.float64, "device": device}
+    return _Laws(
+        torch.tensor([setting.top_k or vocabulary for setting in settings], device=device),
+        torch.tensor([setting.temperature for setting in settings], **real),
+        torch.tensor([setting.top_p for setting in settings], **real),
+        torch.tensor([setting.min_p for setting in settings], **real),
+        noise.row_keys(seed, [(row.prompt.id, row.level) for row in chunk], device),
+    )
 
 
 def _generate_chunk(
-    model: Any, chunk: Sequence[Row], seed: int, max_new_tokens: int, eos_token_id: int | None
+    model: Any, chunk: Sequence[Row], seed: int, max_new_tokens: int, eos_token_id: int | None, fewest: int
 ) -> list[Generated]:
-    tree = PrefixTree(model, [row.prompt.token_ids for row in chunk])
-    device, vocabulary = tree.logits.device, tree.logits.shape[1]
-    keys = noise.row_keys(seed, [(row.prompt.id, row.level) for row in chunk], device)
-    top_k = torch.tensor([row.setting.top_k or vocabulary for row in chunk], device=device)
-    temperature = torch.tensor([row.setting.temperature for row in chunk], dtype=torch.float64, device=device)
+    tree = PrefixTree(model, [row.prompt.token_ids for row in chunk], fewest)
+    device = tree.logits.device
+    laws = _laws(chunk, seed, tree.logits.shape[1], device)
     live = torch.arange(len(chunk), device=device)
-    tape = _Tape(len(chunk), max_new_tokens, device)
+    tape = Tape(len(chunk), max_new_tokens, device)
     for index in range(max_new_tokens):
-        draw = sample(tree.row_logits(), top_k[live], temperature[live], keys[live], index)
+        draw = sample(tree.logits, **laws.take(live)._asdict(), index=index, node=tree.node)
         tape.write(live, index, draw)
         going = draw.tokens != (-1 if eos_token_id is None else eos_token_id)
         live = live[going]
         if not len(live) or index + 1 == max_new_tokens:
             break
         tree.advance(draw.tokens[going], going)
-    return tape.texts(chunk, eos_token_id)
-
-
-class PrefixTree:
-    """The growing texts as the model sees them: rows that share every token so far share one row of its batch.
-
-    Attributes:
-        logits: [N, V] of the next token after each distinct text.
-        node: int64 [R], which of the N each live row is at.
-    """
-
-    def __init__(self, model: Any, prompts: Sequence[tuple[int, ...]]) -> None:
-        """Reads the prompts (all of one length), each distinct one once."""
-        distinct = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
-        self._model = model
-        self._cache: Any = None
-        device = next(model.parameters()).device
-        self.node = torch.tensor([distinct[prompt] for prompt in prompts], device=device)
-        self.logits = self._forward(self._padded(torch.tensor(list(distinct), device=device)), len(distinct))
-
-    def row_logits(self) -> Tensor:
-        """Logits [R, V] of the live rows' next tokens."""
-        return self.logits[self.node]
-
-    def advance(self, tokens: Tensor, going: Tensor) -> None:
-        """Appends a token to the rows that go on; the others leave, and so do texts that no row is at.
-
-        Args:
-            tokens: int64 [R'], of the rows that go on.
-            going: bool [R], which rows these are.
-        """
-        vocabulary = self.logits.shape[1]
-        edges, self.node = torch.unique(self.node[going] * vocabulary + tokens, return_inverse=True)
-        padded = self._padded(edges)
-        parents = padded // vocabulary
-        if not torch.equal(parents, torch.arange(self._batch, device=parents.device)):
-            self._cache.batch_select_indices(parents)
-        self.logits = self._forward((padded % vocabulary)[:, None], len(edges))
-
-    @staticmethod
-    def _padded(rows: Tensor) -> Tensor:
-        """`rows` with the last one repeated until there are enough."""
-        missing = max(0, FEWEST_ROWS - len(rows))
-        return torch.cat([rows, *[rows[-1:]] * missing])
-
-    def _forward(self, tokens: Tensor, real: int) -> Tensor:
-        """Logits [real, V] after token ids [N, L], of which those beyond `real` rows only fill the batch."""
-        output = self._model(input_ids=tokens, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
-        self._cache, self._batch = output.past_key_values, len(tokens)
-        return output.logits[:real, -1]  # type: ignore[no-any-return]
-
-
-class _Tape:
-    """What was drawn, row by row and step by step."""
-
-    def __init__(self, rows: int, steps: int, device: torch.device) -> None:
-        self._tokens = torch.zeros(rows, steps, dtype=torch.int64, device=device)
-        self._logprobs = torch.zeros(2, rows, steps, dtype=torch.float64, device=device)
-        self._drawn = torch.zeros(rows, dtype=torch.int64, device=device)
-
-    def write(self, live: Tensor, index: int, draw: Draw) -> None:
-        """Keeps the draw of the live rows at one step."""
-        self._tokens[live, index] = draw.tokens
-        self._logprobs[0, live, index] = draw.logprobs
-        self._logprobs[1, live, index] = draw.sampling_logprobs
-        self._drawn[live] += 1
-
-    def texts(self, chunk: Sequence[Row], eos_token_id: int | None) -> list[Generated]:
-        """The finished texts, in the order of the rows."""
-        if not self._logprobs.isfinite().all():
-            raise CellError("a drawn token has a log-probability that is not finite")
-        table = zip(self._tokens.tolist(), *self._logprobs.tolist(), self._drawn.tolist(), chunk, strict=True)
-        return [
-            _generated(row, tokens[:drawn], logprobs[:drawn], sampling[:drawn], eos_token_id)
-            for tokens, logprobs, sampling, drawn, row in table
-        ]
-
-
-def _generated(
-    row: Row, tokens: list[int], logprobs: list[float], sampling: list[float], eos_token_id: int | None
-) -> Generated:
-    finished = tokens[-1] == eos_token_id
-    kept = tokens[:-1] if finished else tokens
-    return Generated(row.prompt, row.setting, row.level, tuple(kept), tuple(logprobs), tuple(sampling), finished)
+    return tape.texts([(row.prompt, row.setting, row.level) for row in chunk], eos_token_id)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from harness.reporting.generation import generation_footnotes
 from harness.reporting.published import published_footnotes
 from harness.reporting.roles import noise_floor_footnotes, roles_footnotes
 from harness.store.curves import STEPS_TO_LOSS
@@ -47,7 +48,7 @@ def footnotes(name: str, table: pd.DataFrame, reference: str, notes: Sequence[st
     named = [text for metric, text in UNITS.items() if metric in set(table["metric"])]
     if name == "roles":
         return [*roles_footnotes(table), *named, *notes]
-    specific = _generalization(table, reference) if name == "generalization" else _generation(table)
+    specific = _generalization(table, reference) if name == "generalization" else generation_footnotes(table)
     return [*specific, *_intervals(table), _ROUNDED, *_few(table), *_lost(table), *named, *notes]
 
 
@@ -100,27 +101,6 @@ def _looked_at(table: pd.DataFrame) -> list[str]:
             " last evaluation and at its lowest; a minimum over noisy values is too low. They decide nothing."
         )
     return lines
-
-
-def _generation(table: pd.DataFrame) -> list[str]:
-    return [
-        *_greedy(table),
-        "n training: training replicates, the unit of the interval: the texts of one checkpoint are averaged first,"
-        " over prompts and inference replicates.",
-        "unit: what one value belongs to: a text; a prompt (across the inference replicates of that prompt); a set"
-        " (all texts of one inference replicate).",
-        "undefined: values that do not exist, for example because a text is too short; they are left out.",
-    ]
-
-
-def _greedy(table: pd.DataFrame) -> list[str]:
-    across = set(table.loc[table["unit"] == "prompt", "top_k"])
-    if "1" in across or not across or "1" not in set(table["top_k"]):
-        return []
-    return [
-        "k = 1 is greedy: all replicates of a prompt are one text, so diversity across replicates is zero by"
-        " construction and has no row."
-    ]
 
 
 def _few(table: pd.DataFrame) -> list[str]:

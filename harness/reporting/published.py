@@ -17,17 +17,24 @@ RULE = (
     " read the interval."
 )
 ORDER = (
-    "ordering: agrees where every adjacent difference (paired by training replicate) has a 95 % interval above 0,"
-    " does not agree where one has it below 0."
+    "ordering: agrees where every adjacent difference (paired by training replicate) has a 95 % interval above 0, or"
+    " above the margin that the entry names; does not agree where one has it below that."
+)
+TEXTS = (
+    "unit: the metric is of generated texts; a training replicate's value is the mean over prompts and inference"
+    " replicates."
 )
 UNDECIDED = "undecided: the data or the design do not allow an answer; the note says why."
+_OPTIONAL = ("setting", "split", "unit")
 ESTIMATOR = "same estimator no: the source measured in another way, so that even equal models need not agree."
-TEXT = ("published", "same estimator", "verdict")
+TEXT = ("setting", "published", "same estimator", "verdict")
 
 
 def published_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with numbers rounded to their uncertainty, one text per cell."""
-    return pd.DataFrame([_row(row) for row in table.to_dict("records")])
+    """The table with numbers rounded to their uncertainty, one text per cell; no column that says nothing."""
+    shown = pd.DataFrame([_row(row) for row in table.to_dict("records")])
+    empty = [column for column in _OPTIONAL if len(shown) and not (shown[column] != "").any()]
+    return shown.drop(columns=empty)
 
 
 def published_footnotes(table: pd.DataFrame) -> list[str]:
@@ -36,6 +43,7 @@ def published_footnotes(table: pd.DataFrame) -> list[str]:
         return ["the grid names no published number."]
     lines = [RULE] if (table["kind"] == "value").any() else []
     lines += [ORDER] if (table["kind"] == "ordering").any() else []
+    lines += [TEXTS] if (table["unit"] != "").any() else []
     lines += [UNDECIDED] if set(table["verdict"]) & {"undecided", "open"} else []
     lines += [ESTIMATOR] if not table["same_estimator"].all() else []
     return lines + _sources(table)
@@ -52,18 +60,20 @@ def _sources(table: pd.DataFrame) -> list[str]:
 
 def published_view(table: pd.DataFrame) -> Table:
     """The table in a terminal. Names are Text: square brackets are shown, not obeyed."""
-    columns = ["entry", "regime", "split", "metric", "published", "n", "mean", "95 % CI", "prediction interval"]
-    columns += ["same estimator", "verdict"]
+    rows = published_rows(table)
+    left_out = {"kind", "task", "model", "failed", "missing", "note"}
+    columns = [column for column in rows.columns if column not in left_out]
     shown = Table(title=Text("published numbers"), title_justify="left")
     for column in columns:
         shown.add_column(Text(column), overflow="fold")
-    for row in published_rows(table).to_dict("records"):
+    for row in rows.to_dict("records"):
         shown.add_row(*(Text(str(row[column])) for column in columns))
     return shown
 
 
 def _row(row: dict[Any, Any]) -> dict[str, Any]:
-    factors = {name: row[name] for name in ("entry", "kind", "task", "model", "regime", "split", "metric")}
+    names = ("entry", "kind", "task", "model", "regime", "setting", "split", "unit", "metric")
+    factors = {name: row[name] for name in names}
     ours = {
         "n": row["n"],
         "mean": "" if row["kind"] == "ordering" else rounded(row["mean"], row["ci_low"], row["ci_high"]),

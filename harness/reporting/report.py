@@ -12,7 +12,7 @@ from harness.files import write_atomically
 from harness.reporting.figures import FIGURES, draw
 from harness.reporting.notes import footnotes
 from harness.reporting.tables import report_tables, to_csv, to_latex, to_markdown
-from harness.spec.published import PublishedOrdering, PublishedValue
+from harness.spec.published_forms import PublishedNumber
 
 
 def _to_stderr(line: str) -> None:
@@ -27,7 +27,7 @@ def write_report(
     reference: str,
     regimes: Sequence[str],
     notes: Sequence[str] = (),
-    published: Sequence[PublishedValue | PublishedOrdering] = (),
+    published: Sequence[PublishedNumber] = (),
     say: Callable[[str], None] = _to_stderr,
     built: Mapping[str, pd.DataFrame] | None = None,
 ) -> list[Path]:

@@ -9,19 +9,22 @@ import pandas as pd
 
 from harness.analysis.cells import cells_table
 from harness.analysis.generalization import generalization
-from harness.analysis.generation import METRICS, generation
+from harness.analysis.generation import generation
 from harness.analysis.noise_floor import noise_floor
 from harness.analysis.published import published_table
 from harness.analysis.roles import roles
+from harness.analysis.texts import METRICS
+from harness.reporting.generation import TEXT as GENERATION_TEXT
+from harness.reporting.generation import generation_rows
 from harness.reporting.numbers import fixed, interval, rounded, two_digits, with_interval
 from harness.reporting.published import TEXT as PUBLISHED_TEXT
 from harness.reporting.published import published_rows
 from harness.reporting.roles import TEXT as ROLES_TEXT
 from harness.reporting.roles import noise_floor_rows, roles_rows
-from harness.spec.published import PublishedOrdering, PublishedValue
+from harness.spec.published_forms import PublishedNumber
 
 # Columns of the readable forms that hold names or free text; everything else is a number that was formatted here.
-TEXT = ["task", "model", "regime", "split", "metric", "top_k", "temperature", "unit", "note"]
+TEXT = ["task", "model", "regime", "split", "metric", "unit", "note", *GENERATION_TEXT]
 TEXT += ["cell", "status", "reason", "uid", "kind", *PUBLISHED_TEXT, *ROLES_TEXT]
 _LONG = 60
 
@@ -42,7 +45,7 @@ def report_tables(
     *,
     reference: str,
     regimes: Sequence[str],
-    published: Sequence[PublishedValue | PublishedOrdering] = (),
+    published: Sequence[PublishedNumber] = (),
 ) -> dict[str, pd.DataFrame]:
     """The tables of a report, unrounded: `generalization`, `generation`, `roles`, `noise_floor`, `published`, `cells`.
 
@@ -66,7 +69,7 @@ def report_tables(
         "generation": generation(metrics, cells, regimes=regimes, repeats=repeats, training=training),
         "roles": roles(training, cells, regimes=regimes),
         "noise_floor": noise_floor(training, cells, regimes=regimes, texts=tables.get("repeated_texts")),
-        "published": published_table(published, training, cells, regimes=regimes),
+        "published": published_table(published, training, cells, regimes=regimes, metrics=metrics),
         "cells": cells_table(cells, regimes),
     }
 
@@ -154,33 +157,13 @@ def _share(rate: float, low: float, high: float) -> str:
     return fixed(rate, 2) if pd.isna(low) else f"{fixed(rate, 2)} [{fixed(low, 2)}, {fixed(high, 2)}]"
 
 
-def _generation(table: pd.DataFrame) -> pd.DataFrame:
-    rows = [
-        {
-            **{factor: row[factor] for factor in ("task", "model", "regime", "top_k", "temperature", "metric", "unit")},
-            "n training": row["n_training"],
-            "n inference": row["n_inference"],
-            "n prompts": row["n_prompts"],
-            "mean": rounded(row["mean"], row["ci_low"], row["ci_high"]),
-            "95 % CI": interval(row["ci_low"], row["ci_high"]),
-            "sd": two_digits(row["sd"]),
-            "undefined": row["undefined"],
-            "failed": row["failed"],
-            "missing": row["missing"],
-            "note": row["note"],
-        }
-        for row in table.to_dict("records")
-    ]
-    return pd.DataFrame(rows)
-
-
 def _cells(table: pd.DataFrame) -> pd.DataFrame:
     return table[["cell", "kind", "status", "reason", "uid"]]
 
 
 _FORMS = {
     "generalization": _generalization,
-    "generation": _generation,
+    "generation": generation_rows,
     "roles": roles_rows,
     "noise_floor": noise_floor_rows,
     "published": published_rows,

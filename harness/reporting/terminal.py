@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -10,16 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.order import top_k_rank
+from harness.analysis.settings import GREEDY, HUMAN, filters_of, setting_name, setting_of
 from harness.reporting.numbers import plus_minus
 from harness.reporting.published import published_view
 
 # The metric shown beside the loss: the first of these that the task has.
 MAIN = ("accuracy", "matthews", "f1", "perplexity")
-GENERATION = ("replicate-distinctness", "distinct-2", "seq-rep-4", "perplexity")
+GENERATION = ("replicate-distinctness", "distinct-2", "seq-rep-4", "self-bleu-4", "perplexity")
+_WIDE = 8
 
 
 def print_tables(built: Mapping[str, pd.DataFrame], console: Console) -> None:
-    """Prints the test splits and the gap by regime, and a few generation metrics with a column per k.
+    """Prints the test splits and the gap by regime, and a few generation metrics by setting.
 
     Args:
         built: what `harness.reporting.tables.report_tables` gives.
@@ -66,18 +69,29 @@ def _cell(arm: pd.DataFrame, split: str, metric: str, quantity: str = "mean") ->
 
 
 def _generation(title: str, rows: pd.DataFrame) -> Table:
-    present = set(zip(rows["top_k"], rows["temperature"], strict=True))
-    settings = sorted(present, key=lambda setting: (setting[1], top_k_rank(setting[0])))
-    several = len({temperature for k, temperature in settings if k != "1"}) > 1
-    names = [f"k={k} T={temperature}" if several else f"k={k}" for k, temperature in settings]
-    table = _table(title, ["regime", *names])
-    for regime, arm in rows.groupby("regime", sort=False):
-        found = {
-            (row["top_k"], row["temperature"]): plus_minus(row["mean"], row["ci_low"], row["ci_high"])
-            for row in arm.to_dict("records")
-        }
-        table.add_row(*map(Text, [str(regime), *[found.get(setting, "") for setting in settings]]))
+    """A line per regime; with many settings a line per setting, which a terminal can show."""
+    found = {
+        (setting_of(row), str(row["regime"])): plus_minus(row["mean"], row["ci_low"], row["ci_high"])
+        for row in rows.to_dict("records")
+    }
+    settings = sorted({setting for setting, _ in found}, key=_place)
+    regimes = list(dict.fromkeys(map(str, rows["regime"])))
+    if len(settings) > _WIDE:
+        table = _table(title, ["setting", *regimes])
+        lines = [[setting_name(*setting), *[found.get((setting, r), "") for r in regimes]] for setting in settings]
+    else:
+        table = _table(title, ["regime", *(setting_name(*setting) for setting in settings)])
+        lines = [[regime, *[found.get((s, regime), "") for s in settings]] for regime in regimes]
+    for line in lines:
+        table.add_row(*map(Text, line))
     return table
+
+
+def _place(setting: tuple[str, float, float, float]) -> tuple[Any, ...]:
+    """Greedy, then by temperature and k; filters after all k, human last."""
+    top_k, temperature, top_p, min_p = setting
+    kind = [top_k != GREEDY, bool(filters_of(top_p, min_p)), top_k == HUMAN]
+    return *reversed(kind), temperature, top_k_rank(top_k), -top_p, min_p
 
 
 def _table(title: str, columns: list[str]) -> Table:

@@ -74,16 +74,34 @@ def models() -> Listing:
 
 
 def metrics() -> Listing:
-    """Task metrics and text metrics."""
+    """Task metrics, text metrics, and what tasks judge their own texts by."""
+    from harness.data.task import task_names
     from harness.evaluation.described import DESCRIBED
     from harness.evaluation.metrics.registry import METRICS as task_metrics
+    from harness.inference.described import DESCRIBED as TEXTS_DESCRIBED
     from harness.inference.metrics import METRICS as text_metrics
+    from harness.inference.own_metrics import load_own_metrics
+
+    load_own_metrics()
 
     rows = [("loss", "split", "mean cross-entropy per target (example or token), nats", "-")]
     rows += [(name, "split", m.description, m.source) for name, m in sorted(task_metrics.items())]
     rows += [(name, "split", *facts) for name, facts in sorted(DESCRIBED.items())]
     rows += [(m.name, m.unit, m.description, m.source) for m in sorted(text_metrics.values(), key=lambda m: m.name)]
+    rows += [(name, *facts) for name, facts in sorted(TEXTS_DESCRIBED.items())]
+    rows += [row for name in task_names() for row in _judged(name)]
     return ("metric", "unit", "what it is", "source"), rows
+
+
+def _judged(name: str) -> list[tuple[str, str, str, str]]:
+    """The metrics that a task judges its own texts by; none of a broken task, which `list tasks` tells."""
+    from harness.data.task import find_task
+
+    try:
+        found = find_task(name)
+    except UserError:
+        return []
+    return [(metric, unit, text, f"task {name}") for metric, (unit, text) in found.judged.items()]
 
 
 def grids() -> Listing:

@@ -12,9 +12,9 @@ from harness.data.task import Kind
 from harness.identity import STAGE_VERSIONS, Identity, uid
 from harness.randomness import Streams
 from harness.regimes.regime import Regime
-from harness.request import SAMPLER_VERSION, Setting
+from harness.request import FILTERS, SAMPLER_VERSION, Setting
 from harness.spec.grid import Decoding, Training
-from harness.spec.models import Model
+from harness.spec.models import Checkpoint, Model
 
 # How every scratch base is trained; part of its identity through `training`.
 PRETRAINING = Training(learning_rate=[1e-3], batch_size=32, warmup=0.1, clip=1.0, weight_decay=0.01, select="last")
@@ -213,14 +213,45 @@ class TrainingCell:
 
 
 @dataclass(frozen=True)
+class Judges:
+    """Other models that texts are compared by, where the grid names them."""
+
+    evaluator: Checkpoint | None = None
+    mauve: Checkpoint | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """Digests of those that there are."""
+        named = {"evaluator": self.evaluator, "mauve": self.mauve}
+        return {name: {"checkpoint": judge.digest} for name, judge in named.items() if judge is not None}
+
+
+@dataclass(frozen=True)
 class GenerationCell:
-    """One training cell's checkpoint x a decoding setting x an inference replicate."""
+    """One training cell's checkpoint x a decoding setting x an inference replicate.
+
+    Of the setting HUMAN it holds what people wrote, scored by the checkpoint; the level then counts the texts after
+    one prompt.
+    """
 
     parent: TrainingCell
     setting: Setting
     level: int
     decoding: Decoding
+    judges: Judges = Judges()
     kind: str = field(default="generation", init=False)
+
+    @property
+    def configuration(self) -> Identity:
+        """The complete generation configuration; nothing is taken from a model's `generation_config`."""
+        if self.setting.human:
+            return {"source": "human", "max_new_tokens": self.decoding.max_new_tokens}
+        return {
+            "sampler": SAMPLER_VERSION,
+            "filters": FILTERS,
+            **self.setting.factors,
+            "max_new_tokens": self.decoding.max_new_tokens,
+        }
 
     @cached_property
     def identity(self) -> Identity:
@@ -231,12 +262,10 @@ class GenerationCell:
             "kind": self.kind,
             "version": STAGE_VERSIONS["generation"],
             "training": self.parent.uid,
-            "sampler": SAMPLER_VERSION,
-            "filters": "temperature, top-k",
-            "setting": {"top_k": self.setting.label, "temperature": self.setting.temperature},
+            "configuration": self.configuration,
             "decode": self.level,
             "prompts": {"split": "test", "count": self.decoding.prompts, "tokens": tokens},
-            "max_new_tokens": self.decoding.max_new_tokens,
+            **self.judges.identity,
         }
 
     @cached_property
@@ -251,8 +280,7 @@ class GenerationCell:
         return {
             "training_uid": self.parent.uid,
             **{key: parent[key] for key in ("task", "model", "regime", "training_replicate")},
-            "top_k": self.setting.label,
-            "temperature": self.setting.temperature,
+            **self.setting.factors,
             "inference_replicate": self.level,
         }
 

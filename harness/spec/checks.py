@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.data.encode import conditional_prompts, encode_conditional, encode_stream, stream_prompts
-from harness.data.task import TaskData
+from harness.data.encode import encode_conditional, encode_stream
+from harness.data.prompts import Asked, asked_prompts
+from harness.data.task import TaskData, find_task
 from harness.errors import UserError, nearest
 from harness.regimes.regime import Regime
 from harness.spec.grid import Decoding, Grid, Training
 from harness.spec.models import Model
 from harness.spec.published import published_numbers
+from harness.spec.published_forms import OnTexts
 from harness.spec.steps import planned_steps, planned_validations, stream_tokens, training_examples
 
 if TYPE_CHECKING:
@@ -67,13 +69,31 @@ def check_published(grid: Grid, task: str, data: TaskData, where: str) -> None:
     known = {"loss", *data.metrics, *metrics_reading("probabilities"), *metrics_reading("text"), "memorised-noise"}
     known |= {"random-loss", "best-random-loss"} if grid.training_for(task).random_windows else set()
     for place, number in enumerate(published_numbers(grid)):
-        here, split, metric = f"{where}: published.{place}", number.split, number.metric
+        here, metric = f"{where}: published.{place}", number.metric
         if number.task.split("@")[0] != task:
             continue
-        if split not in data.splits:
-            raise UserError(f"{here}: no split '{split}'{nearest(split, list(data.splits))}")
+        if isinstance(number, OnTexts):
+            _check_text_metric(number, task, data, here)
+            continue
+        if number.split not in data.splits:
+            raise UserError(f"{here}: no split '{number.split}'{nearest(number.split, list(data.splits))}")
         if metric not in known and not metric.startswith(("mc-", "steps-to-loss-", "attention-", "head-")):
             raise UserError(f"{here}: no metric '{metric}'{nearest(metric, sorted(known))}")
+
+
+def _check_text_metric(number: OnTexts, task: str, data: TaskData, where: str) -> None:
+    """Refuses a task that generates no texts, and a metric that texts do not have, or have in another unit."""
+    from harness.inference.described import DESCRIBED
+    from harness.inference.metrics import METRICS
+
+    if data.kind == "classification":
+        raise UserError(f"{where}: task {task} is a classification task: it has no generated texts (unit)")
+    units: dict[str, str] = {metric.name: metric.unit for metric in METRICS.values()}
+    units |= {name: unit for name, (unit, *_) in [*DESCRIBED.items(), *find_task(task).judged.items()]}
+    if number.metric not in units:
+        raise UserError(f"{where}: no text metric '{number.metric}'{nearest(number.metric, sorted(units))}")
+    if number.unit != units[number.metric]:
+        raise UserError(f"{where}: {number.metric} has unit {units[number.metric]}, not {number.unit}")
 
 
 def check_labels(names: list[str], where: str) -> None:
@@ -125,17 +145,27 @@ def check_train_sizes(
         raise UserError(f"{where}: train_size {largest} is all {unit} there are: write all")
 
 
-def check_prompts(decoding: Decoding, data: TaskData, tokenizer: Tokenizer, model: Model, where: str) -> None:
-    """Refuses a generation that is longer than the positions, and a test split with too few prompts."""
-    test = data.splits["test"]
-    longest = decoding.prompt_tokens
-    if data.kind == "conditional":
-        longest = max(len(prompt.token_ids) for prompt in conditional_prompts(test, tokenizer, decoding.prompts))
+def check_prompts(decoding: Decoding, data: TaskData, tokenizer: Tokenizer, model: Model, where: str) -> list[Asked]:
+    """The prompts; refuses a test split with too few, and a generation that is longer than the positions."""
+    try:
+        asked = prompts_of(decoding, data, tokenizer)
+    except UserError as error:
+        raise UserError(f"{where}: decoding.prompts: {error}") from None
+    longest = max(len(one.prompt.token_ids) for one in asked)
     if longest + decoding.max_new_tokens > model.positions:
         raise UserError(
             f"{where}: decoding: {longest} prompt tokens + {decoding.max_new_tokens} new tokens exceed the model's "
             f"{model.positions} positions"
         )
-    if data.kind == "language":
-        stream = encode_stream(test, tokenizer, data.separator)
-        stream_prompts(stream, tokenizer, decoding.prompts, decoding.prompt_tokens)
+    return asked
+
+
+def prompts_of(decoding: Decoding, data: TaskData, tokenizer: Tokenizer) -> list[Asked]:
+    """The prompts that a grid asks for.
+
+    Raises:
+        UserError: the test split has fewer.
+    """
+    return asked_prompts(
+        data, tokenizer, count=decoding.prompts, tokens=decoding.prompt_tokens, room=decoding.max_new_tokens
+    )

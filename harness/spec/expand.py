@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.data.assets import task_data, tokenizer_for
+from harness.data.prompts import Asked
 from harness.data.task import TaskData
 from harness.data.tokenizer import digest, special_ids
 from harness.errors import UserError
 from harness.identity import device_type
 from harness.randomness import TRAINING_ROLES
 from harness.regimes.regime import SITES, Regime
-from harness.request import Setting
-from harness.spec.cells import BaseCell, Cell, GenerationCell, Problem, TrainingCell
+from harness.spec.cells import BaseCell, Cell, GenerationCell, Judges, Problem, TrainingCell
 from harness.spec.checks import (
     check_labels,
     check_lengths,
@@ -29,6 +29,7 @@ from harness.spec.checks import (
     check_windows,
 )
 from harness.spec.designs import replicate_levels
+from harness.spec.generation import generation_cells, judges_of
 from harness.spec.grid import Grid, Training, entry_name, entry_options
 from harness.spec.models import Model, resolve_model
 
@@ -59,6 +60,8 @@ class Expansion:
     Attributes:
         bases, selection, training, generation: cells in the order of the grid; equal bases stand once.
         skipped: combinations without a cell.
+        prompts: of every problem that generates, by (task label, model).
+        judges: other models that texts are compared by.
         pending: arms whose learning rate is not selected yet, so that their cells cannot be named.
         notes: what a reader must know, for example about a task's splits.
     """
@@ -72,6 +75,12 @@ class Expansion:
     skipped: list[Skipped] = field(default_factory=list)
     pending: list[tuple[Problem, Regime]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    prompts: dict[tuple[str, str], list[Asked]] = field(default_factory=dict)
+    judges: Judges = field(default_factory=Judges)
+
+    def asked(self, problem: Problem) -> list[Asked]:
+        """The prompts of a problem that generates."""
+        return self.prompts[problem.label, problem.model.name]
 
     @property
     def cells(self) -> list[Cell]:
@@ -97,6 +106,11 @@ def expand(grid: Grid, store: Store, data: Path | None) -> Expansion:
     where = f"grid {grid.name}"
     models = [resolve_model(entry_name(entry), entry_options(entry), where) for entry in grid.models]
     check_labels([model.name for model in models], where)
+    expansion.judges = judges_of(grid.decoding, where)
+    if grid.decoding is not None:
+        from harness.inference.own_metrics import load_own_metrics
+
+        load_own_metrics()  # a broken file is told before anything is computed
     for entry in grid.tasks:
         task, options = entry_name(entry), entry_options(entry)
         loaded, fingerprint = task_data(task, options, data)
@@ -113,9 +127,15 @@ def expand(grid: Grid, store: Store, data: Path | None) -> Expansion:
                 reason = f"an encoder ({model.family}) cannot generate: a language task needs a GPT-2 model"
                 expansion.skipped.append(Skipped(task, model.name, "", reason))
                 continue
-            problem = _problem(grid, task, options, data, loaded, fingerprint, model, training, store)
+            tokenizer = tokenizer_for(model, loaded, fingerprint, store.root / "cache" / "tokenizers")
+            problem = _problem(grid, task, options, data, loaded, fingerprint, model, training, tokenizer)
+            asked: list[Asked] = []
+            if grid.decoding and loaded.kind != "classification":
+                asked = check_prompts(grid.decoding, loaded, tokenizer, model, f"{where}: {task} x {model.name}")
             for size in grid.train_sizes:
-                _add_problem(expansion, replace(problem, train_size=size), training, store)
+                sized = replace(problem, train_size=size)
+                expansion.prompts[sized.label, model.name] = asked
+                _add_problem(expansion, sized, training, store)
     if not expansion.training and not expansion.pending and not expansion.selection:
         reasons = {skip.reason for skip in expansion.skipped}
         raise UserError(f"{where}: no cells: {'; '.join(sorted(reasons)) or 'every axis is empty'}")
@@ -141,7 +161,7 @@ def _problem(
     fingerprint: str,
     model: Model,
     training: Training,
-    store: Store,
+    tokenizer: Tokenizer,
 ) -> Problem:
     where = f"grid {grid.name}: {task} x {model.name}"
     # A language model's block of n tokens predicts n: it reads n positions and is asked for the token after each.
@@ -149,13 +169,10 @@ def _problem(
         raise UserError(f"{where}: training.max_length {training.max_length} exceeds the {model.positions} positions")
     if training.sample != "all" and loaded.kind == "language":
         raise UserError(f"{where}: training.sample: a stream of text has no examples to draw (allowed: all)")
-    tokenizer = tokenizer_for(model, loaded, fingerprint, store.root / "cache" / "tokenizers")
     _check_padding(model, tokenizer, where)
     check_lengths(training, loaded, tokenizer, where)
     check_train_sizes(grid.train_sizes, training, loaded, tokenizer, model, where)
     check_regimes(grid, training, loaded, tokenizer, model, where)
-    if grid.decoding and loaded.kind != "classification":
-        check_prompts(grid.decoding, loaded, tokenizer, model, where)
     device = device_type(grid.device)
     precision = (
         ("bf16-mixed" if device == "cuda" else "32-true") if training.precision == "auto" else training.precision
@@ -265,8 +282,11 @@ def _add_arm(expansion: Expansion, problem: Problem, regime: Regime, training: T
     expansion.training += cells
     if expansion.grid.decoding is None or problem.kind == "classification":
         return
+    asked = expansion.asked(problem)
     for cell in cells:
-        expansion.generation += generation_cells(cell, expansion.grid)
+        expansion.generation += generation_cells(
+            cell, expansion.grid.decoding, replicates.inference.count, asked, expansion.judges
+        )
 
 
 def _noise_floor_arm(grid: Grid, problem: Problem) -> str:
@@ -275,19 +295,6 @@ def _noise_floor_arm(grid: Grid, problem: Problem) -> str:
     family = problem.model.family
     arms = [one for declared, one in pairs if (declared.idle or not one.idle) and not one.unsupported(family)]
     return next((regime.name for regime in arms if not regime.zero), arms[0].name if arms else "")
-
-
-def generation_cells(cell: TrainingCell, grid: Grid) -> list[GenerationCell]:
-    """Generation cells of one checkpoint: equal settings once, greedy at decode level 0 only."""
-    assert grid.decoding is not None
-    settings: dict[Setting, None] = {}
-    for setting in grid.decoding.settings:
-        settings[setting.canonical(cell.problem.vocabulary)] = None
-    return [
-        GenerationCell(cell, setting, level, grid.decoding)
-        for setting in settings
-        for level in range(1 if setting.greedy else grid.replicates.inference.count)
-    ]
 
 
 def _cell(

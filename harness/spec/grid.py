@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, field_validator, model_validator
 
 from harness.randomness import TRAINING_ROLES
 from harness.regimes.parse import SCIENTIFIC, parse_regimes
@@ -46,6 +46,8 @@ Whole = Annotated[int, BeforeValidator(_no_bool), Field(ge=0)]
 Fraction = Annotated[float, BeforeValidator(_no_bool), Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, BeforeValidator(_no_bool), Field(gt=0.0)]
 NonNegative = Annotated[float, BeforeValidator(_no_bool), Field(ge=0.0)]
+PositiveShare = Annotated[float, BeforeValidator(_no_bool), Field(gt=0.0, le=1.0)]
+ShareBelow1 = Annotated[float, BeforeValidator(_no_bool), Field(ge=0.0, lt=1.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}$")]
 
 
@@ -186,23 +188,53 @@ def _number_or_all(value: Any) -> Any:
     raise ValueError("must be a whole number from 1 or 'all'")
 
 
-class Decoding(Strict):
-    """The grid of decoding settings, for tasks that generate."""
+class SettingAxes(Strict):
+    """Axes of decoding settings; all their combinations are settings."""
 
-    top_k: Annotated[list[Annotated[Any, BeforeValidator(_number_or_all)]], Field(min_length=1)] = ["all"]
-    temperature: Annotated[list[Positive], Field(min_length=1)] = [1.0]
-    max_new_tokens: Count = 32
-    prompts: Count = Field(default=20, description="prompts of the test split")
-    prompt_tokens: Count = Field(default=16, description="length of a language model's prompts")
+    top_k: Annotated[
+        list[Annotated[Any, BeforeValidator(_number_or_all)]], BeforeValidator(_as_list), Field(min_length=1)
+    ] = Field(default=["all"], description="so many best tokens compete; 1 is greedy")
+    temperature: Annotated[list[Positive], BeforeValidator(_as_list), Field(min_length=1)] = [1.0]
+    top_p: Annotated[list[PositiveShare], BeforeValidator(_as_list), Field(min_length=1)] = Field(
+        default=[1.0], description="of those, the fewest with this share of the mass (nucleus); 1 is off"
+    )
+    min_p: Annotated[list[ShareBelow1], BeforeValidator(_as_list), Field(min_length=1)] = Field(
+        default=[0.0], description="of those, the ones with this share of the best one's probability; 0 is off"
+    )
 
     @property
     def settings(self) -> tuple[Setting, ...]:
         """Every declared setting, in the order of the file."""
         return tuple(
-            Setting(None if k == "all" else int(k), float(temperature))
+            Setting(None if k == "all" else int(k), float(temperature), float(top_p), float(min_p))
             for k in self.top_k
             for temperature in self.temperature
+            for top_p in self.top_p
+            for min_p in self.min_p
         )
+
+
+class Decoding(SettingAxes):
+    """The grid of decoding settings, for tasks that generate."""
+
+    also: list[SettingAxes] = Field(
+        default=[], description="further settings beside the product above, for example [{top_p: 0.95}, {min_p: 0.05}]"
+    )
+    max_new_tokens: Count = 32
+    prompts: Count = Field(default=20, description="prompts of the test split")
+    prompt_tokens: Count = Field(default=16, description="length of a language model's prompts")
+    human: StrictBool = Field(default=True, description="also score what people wrote after the prompts, as a row")
+    evaluator: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="a causal language model (hub id or folder) that scores every text"
+    )
+    mauve: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="a model (hub id or folder) whose features MAUVE compares texts by"
+    )
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """Every declared setting, in the order of the file."""
+        return super().settings + tuple(setting for axes in self.also for setting in axes.settings)
 
 
 class ModelOptions(Strict):
@@ -255,7 +287,7 @@ class Grid(Strict):
     @field_validator("name")
     @classmethod
     def _reserved(cls, value: str) -> str:
-        if value in ("cells", "work", "cache", "mlartifacts", "mlflow.db") or value.startswith("."):
+        if value in ("cells", "texts", "work", "cache", "mlartifacts", "mlflow.db") or value.startswith("."):
             raise ValueError(f"'{value}' is a name that twodice uses itself")
         return value
 

@@ -9,7 +9,16 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import UserError, nearest
-from harness.spec.grid import Decoding, Grid, InferenceReplicates, Replicates, Training, TrainingReplicates, entry_name
+from harness.spec.grid import (
+    Decoding,
+    Grid,
+    InferenceReplicates,
+    Replicates,
+    SettingAxes,
+    Training,
+    TrainingReplicates,
+    entry_name,
+)
 from harness.spec.published import published_numbers
 
 
@@ -151,5 +160,7 @@ def _allowed(path: tuple[int | str, ...]) -> list[str]:
         "replicates.training": TrainingReplicates,
         "replicates.inference": InferenceReplicates,
         "decoding": Decoding,
+        "decoding.also": SettingAxes,
     }
-    return sorted(parts.get(".".join(str(part) for part in path), Training).model_fields)
+    place = ".".join(part for part in path if isinstance(part, str))
+    return sorted(parts.get(place, Training).model_fields)

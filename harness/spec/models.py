@@ -69,6 +69,36 @@ class Model:
         return {**start, "tokenizer": self.tokenizer, "vocabulary": vocabulary}
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model folder that is only read: a judge of texts.
+
+    Attributes:
+        name: as tables print it.
+        folder: with config.json, safetensors and tokenizer files.
+        digest: of these files.
+    """
+
+    name: str
+    folder: Path
+    digest: str
+
+
+def resolve_checkpoint(name: str, where: str) -> Checkpoint:
+    """A model of any kind by folder or hub id, as a judge of texts.
+
+    Raises:
+        UserError: it is not to be had, or has no safetensors weights.
+    """
+    folder = Path(os.path.expandvars(name)).expanduser().resolve()
+    label = folder.name
+    if not folder.is_dir():
+        folder, label = _download(name, where), name
+    _config(folder, f"{where}: {name}")
+    _check_weights(folder, f"{where}: {name}")
+    return Checkpoint(label, folder, _digest(folder))
+
+
 def resolve_model(name: str, options: dict[str, Any], where: str) -> Model:
     """Finds out what a grid's model is.
 
@@ -121,10 +151,7 @@ def _checkpoint(name: str, options: ModelOptions, where: str) -> Model:
         raise UserError(
             f"{where}: models.{name}: model type '{family}' is not supported (allowed: {', '.join(FAMILIES)})"
         )
-    if not list(folder.glob("*.safetensors")):
-        raise UserError(
-            f"{where}: models.{name}: {folder} has no .safetensors weights (pickled weights are never read)"
-        )
+    _check_weights(folder, f"{where}: models.{name}")
     if options.tokenizer not in (None, "own"):
         raise UserError(
             f"{where}: models.{name}.tokenizer: pretrained weights go with their own tokenizer (allowed: own)"
@@ -135,6 +162,11 @@ def _checkpoint(name: str, options: ModelOptions, where: str) -> Model:
     layers = next((int(config[key]) for key in ("num_hidden_layers", "n_layers", "n_layer") if config.get(key)), 0)
     digest = _digest(folder)
     return Model(label, family, positions, layers, "own", options.vocabulary, folder=folder, digest=digest, pad=pad)
+
+
+def _check_weights(folder: Path, where: str) -> None:
+    if not list(folder.glob("*.safetensors")):
+        raise UserError(f"{where}: {folder} has no .safetensors weights (pickled weights are never read)")
 
 
 def _config(folder: Path, where: str) -> dict[str, Any]:

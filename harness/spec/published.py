@@ -7,82 +7,61 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from harness.errors import UserError, nearest
+from harness.request import HUMAN, Setting
 from harness.spec.cells import task_label
-from harness.spec.grid import Count, Grid, Name, NonNegative, Strict, entry_name
+from harness.spec.grid import Decoding, Grid, entry_name
+from harness.spec.published_forms import (
+    ENDLESS,
+    NamedSetting,
+    OnTexts,
+    Published,
+    PublishedNumber,
+    PublishedOrdering,
+    PublishedTextOrdering,
+    PublishedTextValue,
+    PublishedValue,
+)
 
-Text = Annotated[str, Field(min_length=1)]
-Number = Annotated[float, Field(strict=True)]
-
-
-class Published(Strict):
-    """What every entry says: where the number stands, what it measures, and how the source measured it."""
-
-    task: str = Field(default="", description="as tables name it; may be left out where the grid has one")
-    model: str = Field(default="", description="may be left out where the grid has one")
-    split: Text
-    metric: Text
-    source: Text = Field(description="authors, year, arXiv id or name of the repository")
-    estimator: Text = Field(description="how the source measured it")
-    same_estimator: bool = Field(strict=True, description="whether the metric named here is measured in the same way")
-    note: str = ""
-
-
-class PublishedValue(Published):
-    """A published value of one arm, in the metric's own unit."""
-
-    regime: Name
-    value: Number
-    rounding: NonNegative = Field(default=0.0, description="half a unit of its last printed digit, for example 0.005")
-    spread: NonNegative | None = Field(default=None, description="standard deviation over the published runs")
-    n: Count = Field(default=1, description="published runs")
-    statistic: Literal["mean", "best"] = Field(default="mean", description="mean, or best of the n published runs")
-
-    @model_validator(mode="after")
-    def _spread(self) -> PublishedValue:
-        if self.spread is not None and self.n < 2:
-            raise ValueError("a spread over runs needs n, their number, from 2")
-        return self
+_FORMS: dict[tuple[bool, bool], type[PublishedNumber]] = {
+    # (of texts, an order): the form
+    (False, False): PublishedValue,
+    (False, True): PublishedOrdering,
+    (True, False): PublishedTextValue,
+    (True, True): PublishedTextOrdering,
+}
 
 
-class PublishedOrdering(Published):
-    """A published order of arms: the metric increases from the first arm to the last."""
-
-    ordering: Annotated[list[Name], Field(min_length=2)]
-
-    @model_validator(mode="after")
-    def _once(self) -> PublishedOrdering:
-        if len(set(self.ordering)) < len(self.ordering):
-            raise ValueError("ordering names an arm twice")
-        return self
-
-
-def published_numbers(grid: Grid, where: str = "grid") -> tuple[PublishedValue | PublishedOrdering, ...]:
-    """The grid's published numbers, checked against its regimes, tasks and models, in the order of the file.
+def published_numbers(grid: Grid, where: str = "grid") -> tuple[PublishedNumber, ...]:
+    """The grid's published numbers, checked against its regimes, settings, tasks and models, as in the file.
 
     Task and model are filled in where the grid has only one; a model is named as tables name it.
 
     Raises:
-        UserError: an entry is neither form, has an unknown key, or names what the grid does not have.
+        UserError: an entry has no known form, has an unknown key, or names what the grid does not have.
     """
     return tuple(_entry(raw, grid, f"{where}: published.{place}") for place, raw in enumerate(grid.published))
 
 
-def _entry(raw: Any, grid: Grid, where: str) -> PublishedValue | PublishedOrdering:
+def _entry(raw: Any, grid: Grid, where: str) -> PublishedNumber:
     if not isinstance(raw, dict) or ("ordering" in raw) == ("value" in raw):
         raise UserError(f"{where}: must be a mapping with either `regime` and `value`, or `ordering`")
-    form = PublishedOrdering if "ordering" in raw else PublishedValue
+    if "split" in raw and "unit" in raw:
+        raise UserError(f"{where}: has `split` (a training metric) and `unit` (a metric of texts): give one of them")
+    form = _FORMS["unit" in raw, "ordering" in raw]
     try:
-        entry: PublishedValue | PublishedOrdering = form.model_validate(raw)
+        entry = form.model_validate(raw)
     except ValidationError as error:
         raise UserError(f"{where}.{_first(error, form)}") from None
-    for regime in [entry.regime] if isinstance(entry, PublishedValue) else entry.ordering:
+    for regime in entry.regimes:
         if regime not in grid.regimes:
             raise UserError(f"{where}: unknown regime '{regime}'{nearest(regime, list(grid.regimes))}")
+    if isinstance(entry, OnTexts):
+        _check_settings(entry, grid.decoding, where)
     tasks = {label: label for label in _labels(grid)}
     models: dict[str, str] = {}
     for name in map(entry_name, grid.models):
@@ -90,6 +69,33 @@ def _entry(raw: Any, grid: Grid, where: str) -> PublishedValue | PublishedOrderi
         models |= {name: label, Path(name).name: label, label: label}
     chosen = {"task": _one(entry.task, tasks, f"{where}.task"), "model": _one(entry.model, models, f"{where}.model")}
     return entry.model_copy(update=chosen)
+
+
+def _check_settings(entry: OnTexts, decoding: Decoding | None, where: str) -> None:
+    """Refuses a setting that the grid does not have.
+
+    Raises:
+        UserError: naming it, and those that there are.
+    """
+    if decoding is None:
+        raise UserError(f"{where}: is of generated texts, but the grid has no `decoding`")
+    there = {setting.canonical(ENDLESS) for setting in decoding.settings}
+    there |= {HUMAN} if decoding.human else set()
+    for setting in entry.settings:
+        if setting not in there:
+            raise UserError(f"{where}: the grid has no setting {_named(setting)} (allowed: {_all_named(there)})")
+
+
+def _all_named(settings: set[Setting]) -> str:
+    by_k = sorted(settings, key=lambda s: (s.human, s.top_k is None, s.top_k or 0, s.temperature, -s.top_p, s.min_p))
+    return "; ".join(map(_named, by_k))
+
+
+def _named(setting: Setting) -> str:
+    """For example `top_k 40, temperature 0.7`; what is off is left out."""
+    off = Setting(None).factors
+    parts = [f"{name} {value}" for name, value in setting.factors.items() if name == "top_k" or value != off[name]]
+    return ", ".join(parts)
 
 
 def _labels(grid: Grid) -> list[str]:
@@ -120,6 +126,7 @@ def _first(error: ValidationError, form: type[Published]) -> str:
     first = (unknown or errors)[0]
     key = ".".join(str(part) for part in first["loc"]) or "entry"
     if unknown:
-        return f"{key}: unknown key{nearest(key, sorted(form.model_fields))}"
+        nested = NamedSetting if len(first["loc"]) > 1 else form
+        return f"{key}: unknown key{nearest(str(first['loc'][-1]), sorted(nested.model_fields))}"
     value = "" if first["type"] == "missing" or not first["loc"] else f", is {str(first['input'])[:80]!r}"
     return f"{key}: {first['msg'].removeprefix('Value error, ')}{value}"

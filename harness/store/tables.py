@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from harness.inference.metrics.frames import across_replicates, cell_metrics
 from harness.spec.cells import Cell, GenerationCell, TrainingCell
 from harness.spec.expand import Expansion
 from harness.store.curves import steps_to_loss
+from harness.store.measures import TextMeasures, by_setting
+from harness.store.stacked import REPLICATES, Stack
 from harness.store.store import Record, Store
 
 # Columns that a repeated run may change; no report table has them, and comparisons leave them out.
@@ -26,11 +27,11 @@ TABLES = (
 
 _TRAINING = ["uid", "task", "model", "regime", "learning_rate", "training_replicate", "init", "sample", "order", "mask",
              "repeat", "forwards"]  # fmt: skip
-_GENERATION = ["uid", "training_uid", "task", "model", "regime", "training_replicate", "top_k", "temperature",
-               "inference_replicate"]  # fmt: skip
+_GENERATION = ["uid", "training_uid", "task", "model", "regime", "training_replicate", "top_k", "temperature", "top_p",
+               "min_p", "inference_replicate"]  # fmt: skip
 COLUMNS: dict[str, list[str]] = {
     "cells": ["uid", "kind", "task", "model", "regime", "training_replicate", "repeat", "top_k", "temperature",
-              "inference_replicate", "status", "reason", *VOLATILE],
+              "top_p", "min_p", "inference_replicate", "status", "reason", *VOLATILE],
     "training": [*_TRAINING, "design", "split", "metric", "value"],
     "predictions": ["uid", "split", "example", "label", "prediction", "loss", "targets"],
     "generations": [*_GENERATION, "prompt", "prompt_text", "text", "token_ids", "logprobs", "sampling_logprobs",
@@ -44,11 +45,16 @@ COLUMNS: dict[str, list[str]] = {
 }  # fmt: skip
 
 
-def build_tables(expansion: Expansion, store: Store) -> dict[str, pd.DataFrame]:
+def build_tables(expansion: Expansion, store: Store, measures: TextMeasures | None = None) -> dict[str, pd.DataFrame]:
     """All tables of a grid from what is stored; a cell that is not done has a row in `cells` only.
 
+    Args:
+        expansion: the grid's cells.
+        store: holds them.
+        measures: of the same store, where the caller has some: what it has read of the tasks is not read again.
+
     Raises:
-        CellError: a stored cell is damaged.
+        CellError: a stored cell is damaged, or the data of a task changed since its texts were made.
     """
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     parts["cells"].append(_cells(expansion, store))
@@ -57,12 +63,11 @@ def build_tables(expansion: Expansion, store: Store) -> dict[str, pd.DataFrame]:
         if _done(store.record(training.uid)):
             _add_training(parts, training, store, again=training.uid in seen)
             seen.add(training.uid)
-    for generation in expansion.generation:
-        if _done(store.record(generation.uid)):
-            _add_generation(parts, generation, store)
+    texts = [cell for cell in expansion.generation if _done(store.record(cell.uid))]
+    parts["repeated_texts"] = [_repeated_texts(cell, store) for cell in texts if cell.parent.repeat]
     tables = {name: _join(name, frames) for name, frames in parts.items()}
-    across = _across_replicates(tables["generations"])
-    tables["generation_metrics"] = _join("generation_metrics", [tables["generation_metrics"], across])
+    # A repeat measures the noise floor; its texts are not another replicate.
+    tables |= _text_tables([cell for cell in texts if not cell.parent.repeat], store, measures or TextMeasures(store))
     tables["training"]["design"] = expansion.grid.replicates.training.design
     return tables
 
@@ -91,7 +96,7 @@ def _join(name: str, frames: list[pd.DataFrame]) -> pd.DataFrame:
     if not filled:
         return pd.DataFrame({column: pd.Series(dtype=object) for column in COLUMNS[name]})
     joined = pd.concat(filled, ignore_index=True)
-    for column in ("training_replicate", "repeat", "inference_replicate"):
+    for column in REPLICATES:
         if column in joined:
             joined[column] = joined[column].astype("Int64")
     extra = [column for column in joined if column not in COLUMNS[name]]
@@ -122,14 +127,18 @@ def _add_training(
         parts[name].append(_with(store.frame(cell.uid, name), {"uid": cell.uid}))
 
 
-def _add_generation(parts: dict[str, list[pd.DataFrame]], cell: GenerationCell, store: Store) -> None:
-    if cell.parent.repeat > 0:  # a repeat measures the noise floor; its texts are not another replicate
-        parts["repeated_texts"].append(_repeated_texts(cell, store))
-        return
-    factors = {"uid": cell.uid, **cell.factors}
-    texts = store.frame(cell.uid, "generations")
-    parts["generations"].append(_with(texts, factors))
-    parts["generation_metrics"].append(_with(cell_metrics(texts), factors))
+def _text_tables(cells: list[GenerationCell], store: Store, measures: TextMeasures) -> dict[str, pd.DataFrame]:
+    """Texts and their metrics, of cells that are done; those across replicates belong to a grid, not to one cell."""
+    texts, metrics = Stack(), Stack()
+    measures.expect(cells)
+    for cell in cells:
+        factors = {"uid": cell.uid, **cell.factors}
+        texts.add(store.frame(cell.uid, "generations"), factors)
+        metrics.add(measures.of_cell(cell), factors)
+    for group in by_setting(cells):
+        metrics.add(measures.across(group), {"uid": "", **group[0].factors, "inference_replicate": None})
+    stacks = {"generations": texts, "generation_metrics": metrics}
+    return {name: stack.joined(COLUMNS[name]) for name, stack in stacks.items()}
 
 
 def _repeated_texts(cell: GenerationCell, store: Store) -> pd.DataFrame:
@@ -145,16 +154,6 @@ def _repeated_texts(cell: GenerationCell, store: Store) -> pd.DataFrame:
 
 def _token_ids(texts: pd.DataFrame) -> dict[str, list[int]]:
     return {prompt: list(ids) for prompt, ids in zip(texts["prompt"], texts["token_ids"], strict=True)}
-
-
-def _across_replicates(generations: pd.DataFrame) -> pd.DataFrame:
-    """Metrics across the inference replicates of one prompt: they belong to a grid, not to one cell."""
-    by = ["training_uid", "task", "model", "regime", "training_replicate", "top_k", "temperature"]
-    parts = [pd.DataFrame()]
-    for values, group in generations.groupby(by, sort=False):
-        factors = {"uid": "", **dict(zip(by, values, strict=True)), "inference_replicate": None}
-        parts.append(_with(across_replicates(group), factors))
-    return pd.concat(parts, ignore_index=True)
 
 
 def _cells(expansion: Expansion, store: Store) -> pd.DataFrame:
@@ -202,36 +201,6 @@ def _cell_row(cell: Cell, store: Store) -> dict[str, Any]:
     if record is not None:
         row.update({name: getattr(record, name) for name in VOLATILE})
     return row
-
-
-def notes(expansion: Expansion, store: Store) -> list[str]:
-    """What a reader of the tables must know beside the tasks' own notes."""
-    texts = [store.record(cell.uid) for cell in expansion.generation]
-    dependent = sum(record is not None and record.summary.get("rows_independent") is False for record in texts)
-    lines = [*expansion.notes, *_untouched(expansion, store)]
-    if dependent:
-        lines.append(
-            f"{dependent} of {len(texts)} generation cells: a row's bits depend on its neighbours here (GPU or "
-            "threads); near-ties may give another text when the grid is cut in another way"
-        )
-    return lines
-
-
-def _untouched(expansion: Expansion, store: Store) -> list[str]:
-    """Arms whose selected weights were made before their dropout began: their numbers are those of no dropout."""
-    counts: dict[str, int] = {}
-    for cell in expansion.training:
-        record = store.record(cell.uid)
-        if not cell.regime.moves or record is None or record.status != "done":
-            continue
-        rates = store.frame(cell.uid, "rates")
-        awake = rates.loc[rates["rate"] > 0, "step"]
-        if len(awake) and record.summary["selected_step"] <= awake.min():
-            counts[cell.regime.name] = counts.get(cell.regime.name, 0) + 1
-    return [
-        f"{name}: in {count} runs the selected weights were made before its dropout began"
-        for name, count in counts.items()
-    ]
 
 
 def count_by_status(states: Iterable[str]) -> dict[str, int]:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from harness.inference.metrics.frames import across_replicates, cell_metrics
+from harness.analysis.settings import filters_of
+from harness.request import Setting
 from harness.spec.cells import GenerationCell, TrainingCell
 from harness.store import Record, Store
+from harness.store.measures import TextMeasures, by_setting
 from harness.tracking.view import CellView, DatasetView, SettingView
 
 
-def cell_view(cell: TrainingCell, generation: Sequence[GenerationCell], store: Store) -> CellView | None:
-    """A training cell with what its checkpoint generated; None where it is not stored yet."""
+def cell_view(
+    cell: TrainingCell, generation: Sequence[GenerationCell], store: Store, measures: TextMeasures | None = None
+) -> CellView | None:
+    """A training cell with what its checkpoint generated; None where it is not stored yet.
+
+    Args:
+        cell: the training cell.
+        generation: its generation cells.
+        store: holds them.
+        measures: of the same store, where the caller has some.
+    """
     record = store.record(cell.uid)
     if record is None:
         return None
@@ -33,7 +44,7 @@ def cell_view(cell: TrainingCell, generation: Sequence[GenerationCell], store: S
         metrics=record.summary["metrics"] if done else {},
         history=_points(store, cell, "history", "metric", "value") if done else (),
         rates=_points(store, cell, "rates", "site", "rate") if done else (),
-        settings=_settings(generation, store) if done else (),
+        settings=_settings(generation, store, measures) if done else (),
     )
 
 
@@ -66,20 +77,31 @@ def _points(store: Store, cell: TrainingCell, table: str, name: str, value: str)
     return [(str(n), int(s), float(v)) for n, s, v in zip(frame[name], frame["step"], frame[value], strict=True)]
 
 
-def _settings(generation: Sequence[GenerationCell], store: Store) -> list[SettingView]:
+def _settings(generation: Sequence[GenerationCell], store: Store, measures: TextMeasures | None) -> list[SettingView]:
     """One view per decoding setting: means over prompts and replicates, and the diversity across replicates."""
-    groups: dict[tuple[str, float], list[tuple[GenerationCell, Record]]] = {}
-    for cell in generation:
-        record = store.record(cell.uid)
-        if record is not None and record.status == "done":
-            groups.setdefault((cell.setting.label, cell.setting.temperature), []).append((cell, record))
-    return [_setting(k, temperature, cells, store) for (k, temperature), cells in groups.items()]
+    records = {cell.uid: store.record(cell.uid) for cell in generation}
+    done = {uid: record for uid, record in records.items() if record is not None and record.status == "done"}
+    cells = [cell for cell in generation if cell.uid in done]
+    if not cells:
+        return []
+    measures = measures or TextMeasures(store)
+    measures.expect(cells)
+    return [_setting(group, done, measures) for group in by_setting(cells)]
 
 
-def _setting(k: str, temperature: float, cells: list[tuple[GenerationCell, Record]], store: Store) -> SettingView:
-    texts = [store.frame(cell.uid, "generations") for cell, _ in cells]
-    metrics = pd.concat([*(cell_metrics(frame) for frame in texts), across_replicates(pd.concat(texts))])
+def _setting(cells: list[GenerationCell], records: Mapping[str, Record], measures: TextMeasures) -> SettingView:
+    metrics = pd.concat([*(measures.of_cell(cell) for cell in cells), measures.across(cells)])
     groups = metrics.groupby(["unit", "metric"])["value"]
     means = {f"{unit}.{metric}": float(values.mean()) for (unit, metric), values in groups}
-    params = {"top_k": k, "temperature": temperature, "inference_replicates": len(cells)}
-    return SettingView(f"k={k} T={temperature:g}", params, means, sum(map(len, texts)))
+    setting = cells[0].setting
+    params = {**setting.factors, "inference_replicates": len(cells)}
+    count = sum(records[cell.uid].summary["texts"] for cell in cells)
+    return SettingView(_name(setting), params, means, count)
+
+
+def _name(setting: Setting) -> str:
+    """For example `k=5 T=1`, `k=all T=0.7 p=0.95` or `human`."""
+    if setting.human:
+        return setting.label
+    filters = filters_of(setting.top_p, setting.min_p)
+    return " ".join([f"k={setting.label}", f"T={setting.temperature:g}", *filters])

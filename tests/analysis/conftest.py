@@ -27,7 +27,10 @@ def training_row(uid, regime, replicate, split, metric, value, repeat=0, learnin
 
 
 def cell_row(uid, regime, replicate, status="done", kind="training", environment="e1", task="sst2", **decoding):
-    setting = {"top_k": pd.NA, "temperature": float("nan"), "inference_replicate": pd.NA, **decoding}
+    if "top_k" in decoding:
+        decoding = {"top_p": 1.0, "min_p": 0.0, **decoding}
+    none = dict.fromkeys(("temperature", "top_p", "min_p"), float("nan"))
+    setting = {"top_k": pd.NA, **none, "inference_replicate": pd.NA, **decoding}
     factors = {"uid": uid, "kind": kind, "task": task, "model": "bert", "regime": regime}
     volatile = {"seconds": 1.0, "environment": environment, "finished": "2024-01-01"}
     return {**factors, "training_replicate": replicate, **setting, "status": status, "reason": "", **volatile}

@@ -148,9 +148,9 @@ def texts_of(training, cells):
     """One metric of one text per run, equal to the run's test loss."""
     runs = training[training["split"] == "test"]
     own = runs[["task", "model", "regime", "training_replicate", "value"]].assign(training_uid=runs["uid"])
-    here = {"top_k": "5", "temperature": 1.0, "inference_replicate": 0, "unit": "text", "prompt": "p"}
-    made = cells.assign(kind="generation", top_k="5", temperature=1.0, inference_replicate=0, uid="g" + cells["uid"])
-    return own.assign(metric="distinct-2", **here), pd.concat([cells, made])
+    setting = {"top_k": "5", "temperature": 1.0, "top_p": 1.0, "min_p": 0.0, "inference_replicate": 0}
+    made = cells.assign(kind="generation", uid="g" + cells["uid"], **setting)
+    return own.assign(metric="distinct-2", unit="text", prompt="p", **setting), pd.concat([cells, made])
 
 
 def test_texts_of_crossed_runs_have_the_same_interval(study):

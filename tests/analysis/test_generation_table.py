@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from harness.analysis.generation import GREEDY, generation
+from harness.analysis.generation import ONE_BY_CONSTRUCTION, generation
 
 REGIMES = ["none", "standard"]
 REPLICATES, PROMPTS, INFERENCE = 3, 4, 2
@@ -13,6 +13,7 @@ REPLICATES, PROMPTS, INFERENCE = 3, 4, 2
 
 def rows_of(regime, top_k, replicate, inference, rng):
     factors = {"task": "pydoc", "model": "gpt2", "regime": regime, "top_k": top_k, "temperature": 1.0}
+    factors |= {"top_p": 1.0, "min_p": 0.0}
     own = {"training_uid": f"{regime}{replicate}", "training_replicate": replicate, **factors}
     for prompt in range(PROMPTS):
         for level in range(inference):
@@ -80,7 +81,7 @@ def test_units_stand_apart(metrics, generation_cells):
 def test_greedy_has_one_replicate_by_construction(metrics, generation_cells):
     found = pick(generation(metrics, generation_cells, regimes=REGIMES), regime="none", top_k="1", metric="distinct-2")
     assert found["n_inference"] == 1
-    assert found["note"] == GREEDY
+    assert found["note"] == ONE_BY_CONSTRUCTION
 
 
 def test_undefined_values_are_left_out_and_counted(metrics, generation_cells):

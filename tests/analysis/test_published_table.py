@@ -7,7 +7,7 @@ from scipy import stats
 
 from harness.analysis.intervals import Interval
 from harness.analysis.published import COLUMNS, prediction_interval, published_table
-from harness.spec.published import PublishedOrdering, PublishedValue
+from harness.spec.published_forms import PublishedOrdering, PublishedValue
 
 REGIMES = ["none", "standard"]
 SOURCE = {"source": "Someone 2020, arXiv 0000.00000", "estimator": "last evaluation", "same_estimator": True}

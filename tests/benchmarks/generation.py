@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from harness.inference.cells import FIXED_ROWS
 from harness.inference.engine import generate
 from harness.request import Prompt, Setting
 from harness.spec.presets import PRESETS
@@ -42,8 +43,8 @@ class Shape:
     new_tokens: int
 
 
-SHAPES = (
-    Shape(
+SHAPES = {
+    "quick": Shape(
         "the quick grid: 2 layers, 64 wide, V=400",
         replace(PRESETS["gpt2-tiny"], width=64).config(400),
         (1, 5, 20, None),
@@ -52,7 +53,7 @@ SHAPES = (
         prompt_tokens=8,
         new_tokens=24,
     ),
-    Shape(
+    "wide": Shape(
         "4 layers, 256 wide, V=50257",
         {"n_layer": 4, "n_embd": 256, "n_head": 4, "vocab_size": 50257, "n_positions": 64},
         (1, 5, 10, 20, 40, 100, 200, None),
@@ -61,9 +62,16 @@ SHAPES = (
         prompt_tokens=16,
         new_tokens=32,
     ),
-)
-
-
+    "gpt2-small": Shape(
+        "GPT-2 small: 12 layers, 768 wide, V=50257",
+        {"n_layer": 12, "n_embd": 768, "n_head": 12, "vocab_size": 50257, "n_positions": 64},
+        (1, 2, 5, 10, 20, 40, 100, None),
+        seeds=5,
+        prompts=8,
+        prompt_tokens=16,
+        new_tokens=32,
+    ),
+}
 WORKERS = 2
 _WORKER: dict[str, tuple[Any, torch.Tensor]] = {}
 
@@ -84,11 +92,13 @@ def random_prompts(shape: Shape) -> torch.Tensor:
 
 
 def ours(model: Any, prompts: torch.Tensor, shape: Shape) -> float:
-    """Seconds for the whole grid in one pass, one thread."""
+    """Seconds for the whole grid in one pass: one thread, or a GPU, where every forward has FIXED_ROWS rows."""
     asked = [Prompt("", tuple(row)) for row in prompts.tolist()]
     settings = [Setting(k) for k in shape.top_k]
+    fixed = FIXED_ROWS if prompts.is_cuda else None
+    limits: dict[str, Any] = {"max_new_tokens": shape.new_tokens, "eos_token_id": None, "fixed_rows": fixed}
     start = time.perf_counter()
-    generate(model, asked, settings, range(shape.seeds), seed=1, max_new_tokens=shape.new_tokens, eos_token_id=None)
+    generate(model, asked, settings, range(shape.seeds), seed=1, **limits)
     return time.perf_counter() - start
 
 
@@ -105,7 +115,7 @@ def loop(model: Any, prompts: torch.Tensor, shape: Shape) -> tuple[float, float]
                 do_sample=True,
                 top_k=k or 0,
                 max_new_tokens=shape.new_tokens,
-            )
+            ).tolist()  # waits for a GPU
             seconds = time.perf_counter() - start
             total += seconds
             again += seconds if k == 1 and seed else 0.0
@@ -129,8 +139,8 @@ def two_at_once(pool: ProcessPoolExecutor, which: str, shape: Shape) -> float:
     return (time.perf_counter() - start) / WORKERS
 
 
-def compare(shape: Shape, repeats: int, threads: int, pool: ProcessPoolExecutor | None) -> str:
-    """Medians of interleaved runs and their ratios, as lines; the lines on two workers only where there is a pool."""
+def compare(shape: Shape, repeats: int, threads: int, pool: ProcessPoolExecutor) -> str:
+    """Medians of interleaved runs and their ratios, as lines."""
     model, prompts = random_model(shape), random_prompts(shape)
     rounds = []
     for _ in range(repeats):
@@ -138,39 +148,63 @@ def compare(shape: Shape, repeats: int, threads: int, pool: ProcessPoolExecutor 
         one_pass = ours(model, prompts, shape)
         torch.set_num_threads(threads)
         whole, again = loop(model, prompts, shape)
-        pairs = [two_at_once(pool, which, shape) for which in ("ours", "loop")] if pool else []
-        rounds.append((one_pass, whole, whole - again, *pairs))
-    one_pass, whole, once, *pairs = map(statistics.median, zip(*rounds, strict=True))
+        rounds.append(
+            (one_pass, whole, whole - again, *(two_at_once(pool, which, shape) for which in ("ours", "loop")))
+        )
+    one_pass, whole, once, workers, loops = map(statistics.median, zip(*rounds, strict=True))
     lines = [
         shape.name,
         f"  loop, {threads} threads                  {whole:7.3f} s   (greedy once: {once:7.3f} s)",
         f"  twodice, one pass, 1 thread      {_against(one_pass, whole, once)}",
+        f"  twodice, {WORKERS} workers, each grid    {_against(workers, whole, once)}",
+        f"  {WORKERS} loops of 1 thread, each grid  {loops:7.3f} s   ({loops / workers:.2f} x the workers' time)",
     ]
-    if pairs:
-        lines.append(f"  twodice, {WORKERS} workers, each grid    {_against(pairs[0], whole, once)}")
-        ratio = pairs[1] / pairs[0]
-        lines.append(f"  {WORKERS} loops of 1 thread, each grid  {pairs[1]:7.3f} s   ({ratio:.2f} x the workers' time)")
     return "\n".join(lines)
+
+
+def compare_on_gpu(shape: Shape, repeats: int) -> str:
+    """The same on a GPU: one pass against the loop."""
+    if not torch.cuda.is_available():
+        return f"{shape.name}, on a GPU: skipped, there is none"
+    model, prompts = random_model(shape).cuda(), random_prompts(shape).cuda()
+    ours(model, prompts, shape), loop(model, prompts, shape)  # warms up
+    rounds = [(ours(model, prompts, shape), *loop(model, prompts, shape)) for _ in range(repeats)]
+    one_pass, whole, again = map(statistics.median, zip(*rounds, strict=True))
+    return (
+        f"{shape.name}, on {torch.cuda.get_device_name()}\n"
+        f"  loop                             {whole:7.3f} s   (greedy once: {whole - again:7.3f} s)\n"
+        f"  twodice, one pass                {_against(one_pass, whole, whole - again)}"
+    )
 
 
 def _against(seconds: float, whole: float, once: float) -> str:
     return f"{seconds:7.3f} s   {whole / seconds:5.2f} x faster   (greedy once: {once / seconds:5.2f} x)"
 
 
+def warm_up(pool: ProcessPoolExecutor, shape: Shape) -> None:
+    """Imports, models and first runs, which belong to no measurement."""
+    short = replace(shape, top_k=(5,), seeds=1)
+    compare(short, 1, torch.get_num_threads(), pool)
+    two_at_once(pool, "ours", short)
+
+
 def main() -> None:
-    """Prints the comparison of each shape. The small one takes seconds, the large one a minute a round."""
+    """Prints the comparison of each shape. A round takes some seconds, a minute, or six minutes at gpt2-small."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=7, help="rounds of the small shape; the large one has a third")
-    parser.add_argument("--small-only", action="store_true")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds of the quick shape; the others have a third")
+    parser.add_argument("--shapes", nargs="+", choices=[*SHAPES, "gpu"], default=["quick", "wide", "gpu"])
     arguments = parser.parse_args()
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    threads, small, large = torch.get_num_threads(), *SHAPES
+    threads = torch.get_num_threads()
     print(f"seconds for one checkpoint's grid, medians of interleaved runs, {threads} cores")
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
-        compare(small, 1, threads, pool)  # warms up
-        print(compare(small, arguments.repeats, threads, pool), flush=True)
-    if not arguments.small_only:
-        print(compare(large, max(1, arguments.repeats // 3), threads, None), flush=True)
+        for name in arguments.shapes:
+            repeats = arguments.repeats if name == "quick" else max(1, arguments.repeats // 3)
+            if name == "gpu":
+                print(compare_on_gpu(SHAPES["gpt2-small"], repeats), flush=True)
+                continue
+            warm_up(pool, SHAPES[name])
+            print(compare(SHAPES[name], repeats, threads, pool), flush=True)
 
 
 if __name__ == "__main__":

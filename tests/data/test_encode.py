@@ -9,12 +9,12 @@ from tokenizers import Tokenizer
 from toolbox import write_roberta_vocabulary
 
 from harness.data.encode import (
-    conditional_prompts,
     encode_classification,
     encode_conditional,
     encode_stream,
-    stream_prompts,
 )
+from harness.data.prompts import asked_prompts
+from harness.data.task import TaskData
 from harness.data.tokenizer import load_tokenizer, train_tokenizer
 from harness.errors import UserError
 
@@ -141,9 +141,12 @@ def test_conditional_rows_count_the_loss_from_the_target_on(gpt2: Tokenizer) -> 
         begin = int(rows.loss_from[i])
         assert text_of(gpt2, rows.row(i)) == f"{source} => {target}<|endoftext|>"
         assert text_of(gpt2, rows.row(i)[begin:]) == f" {target}<|endoftext|>"
-    prompts = conditional_prompts(frame, gpt2, 2)
-    assert [list(p.token_ids) for p in prompts] == [rows.row(i)[: rows.loss_from[i]].tolist() for i in range(2)]
-    assert [p.text for p in prompts] == ["sail =>", "oar =>"]
+    data = TaskData("conditional", {"test": frame})
+    for one in asked_prompts(data, gpt2, count=2, tokens=0, room=20):
+        i = frame["source"].tolist().index(one.prompt.text.removesuffix(" =>"))
+        row, begin = rows.row(i).tolist(), int(rows.loss_from[i])
+        assert list(one.prompt.token_ids) == row[:begin]
+        assert [*one.humans[0].token_ids, row[-1]] == row[begin:]
 
 
 def test_a_reference_is_never_cut(gpt2: Tokenizer, bert: Tokenizer) -> None:
@@ -154,20 +157,3 @@ def test_a_reference_is_never_cut(gpt2: Tokenizer, bert: Tokenizer) -> None:
         encode_conditional(frame, gpt2, 11)
     with pytest.raises(UserError, match="end-of-text"):
         encode_conditional(frame, bert, 50)
-
-
-def test_stream_prompts_are_distinct_evenly_spaced_windows(gpt2: Tokenizer) -> None:
-    stream = np.arange(2, 12, dtype=np.int32)
-    prompts = stream_prompts(stream, gpt2, 3, 4)
-    assert [p.token_ids for p in prompts] == [(2, 3, 4, 5), (4, 5, 6, 7), (6, 7, 8, 9)]
-    assert prompts[0].text == text_of(gpt2, stream[:4])
-    assert len({p.token_ids for p in stream_prompts(stream, gpt2, 7, 4)}) == 7
-    with pytest.raises(UserError, match="8 prompts of 4 tokens need 11 tokens; there are 10"):
-        stream_prompts(stream, gpt2, 8, 4)
-
-
-def test_conditional_prompts_are_distinct_sources(gpt2: Tokenizer) -> None:
-    frame = pd.DataFrame({"source": [s for s in ("oar", "sail", "mast", "rope") for _ in range(3)], "target": "a"})
-    assert [p.text for p in conditional_prompts(frame, gpt2, 2)] == ["oar =>", "mast =>"]
-    with pytest.raises(UserError, match="5 prompts need as many distinct sources; there are 4"):
-        conditional_prompts(frame, gpt2, 5)

@@ -60,11 +60,11 @@ def test_a_grid_is_computed_mirrored_and_reported(finished: tuple[Path, Outcome]
     root, outcome = finished
     assert outcome.failed == []
     assert outcome.tracking == ""
-    assert outcome.counts == {"done": 2 + 8 + 4 * 5}
+    assert outcome.counts == {"done": 2 + 8 + 4 * 6}
     tables = comparable(root)
     assert set(tables["training"]["split"]) == {"train", "validation", "test"}
     assert set(tables["training"]["task"]) == {"csv", "text"}
-    assert len(tables["generations"]) == 4 * 5 * 6
+    assert len(tables["generations"]) == 4 * 6 * 6  # greedy and human once, two settings at two levels; six prompts
     assert set(tables["rates"]["site"]) == {"embedding", "attention", "sublayer", "identity", "head"}
     reports = {path.name for path in outcome.report}
     assert {"generalization.csv", "generalization.md", "generalization.tex", "generation.csv", "cells.csv"} <= reports
@@ -90,7 +90,7 @@ def test_a_second_run_computes_nothing(finished: tuple[Path, Outcome]) -> None:
     before = comparable(root)
     outcome = run(tiny_grid(**BOTH), root, listen=events.append)
     assert events == []
-    assert outcome.counts == {"done": 30}
+    assert outcome.counts == {"done": 34}
     for name, table in comparable(root).items():
         pd.testing.assert_frame_equal(before[name], table, check_exact=True)
 

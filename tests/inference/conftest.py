@@ -32,10 +32,21 @@ def _log_softmax(scores: np.ndarray) -> np.ndarray:
     return scores - scores.max() - np.log(np.exp(scores - scores.max()).sum())
 
 
-def reference_draw(logits: Any, k: int, temperature: float, row_key: int, index: int) -> tuple[int, float, float]:
-    """(token, log p under the full softmax, log p under the k best at the temperature) of one row of logits."""
+def _kept(law: np.ndarray, top_p: float, min_p: float) -> int:
+    """How many of the best tokens top-p, then min-p leave; `law` is over the k best, falling."""
+    number = len(law)
+    if top_p < 1.0:
+        number = min(number, int(np.searchsorted(np.cumsum(law), top_p)) + 1)
+    return max(1, int((law[:number] >= min_p * law[0]).sum()))
+
+
+def reference_draw(
+    logits: Any, k: int, temperature: float, row_key: int, index: int, top_p: float = 1.0, min_p: float = 0.0
+) -> tuple[int, float, float]:
+    """(token, log p under the full softmax, log p under the candidates at the temperature) of one row of logits."""
     logits = np.asarray(logits, dtype=np.float64)
     best = np.lexsort((np.arange(len(logits)), -logits))[:k]
+    best = best[: _kept(np.exp(_log_softmax(logits[best] / temperature)), top_p, min_p)]
     winner = int(np.argmax(logits[best] / temperature + _gumbel(row_key, index, best)))
     token = int(best[winner])
     return token, float(_log_softmax(logits)[token]), float(_log_softmax(logits[best] / temperature)[winner])

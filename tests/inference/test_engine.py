@@ -9,13 +9,21 @@ import pytest
 import torch
 
 from harness.errors import CellError
-from harness.inference.engine import FEWEST_ROWS, distinct_rows, generate
+from harness.inference.engine import FEWEST_ROWS, distinct_rows, generate, generate_rows
 from harness.inference.noise import row_keys
-from harness.request import Generated, Prompt, Setting
+from harness.request import HUMAN, Generated, Prompt, Setting
 
 Make = Callable[..., Any]
 Reference = Callable[..., tuple[int, float, float]]
-SETTINGS = [Setting(1), Setting(5), Setting(20, 0.8), Setting(60), Setting(None)]
+SETTINGS = [
+    Setting(1),
+    Setting(5),
+    Setting(20, 0.8),
+    Setting(60),
+    Setting(None),
+    Setting(None, 0.8, top_p=0.7),
+    Setting(30, min_p=0.05),
+]
 
 
 def some_prompts(number: int, vocabulary: int = 97, lengths: tuple[int, ...] = (6, 9)) -> list[Prompt]:
@@ -58,7 +66,7 @@ def test_equal_laws_and_equal_prompts_run_once() -> None:
 def test_a_text_is_the_same_whatever_else_is_asked(model: Any) -> None:
     prompts, levels = some_prompts(5), [0, 1, 2, 3, 4]
     grid = run(model, prompts, SETTINGS, levels)
-    assert len(grid) == 5 * (4 * 5 + 1)
+    assert len(grid) == 5 * (6 * 5 + 1)
     whole = {(text.prompt, text.setting, text.level): text for text in grid}
     for setting in SETTINGS:
         for asked in (levels[:1], levels[::-1]):
@@ -75,6 +83,17 @@ def test_chunks_do_not_change_a_bit(model: Any, rows: int) -> None:
     assert run(model, prompts, SETTINGS, [0, 1], eos_token_id=5, rows=rows) == whole
 
 
+def test_rows_in_any_order_are_the_same_texts(model: Any) -> None:
+    prompts = some_prompts(5)
+    whole = run(model, prompts, SETTINGS, [0, 1], eos_token_id=5)
+    asked = distinct_rows(prompts, SETTINGS, [0, 1], 97)
+    # Setting by setting, as a grid asks for them: a chunk puts a prompt's rows together again.
+    order = sorted(range(len(asked)), key=lambda place: (SETTINGS.index(asked[place].setting), -place))
+    texts = generate_rows(model, [asked[place] for place in order], seed=3, max_new_tokens=10, eos_token_id=5, rows=50)
+    assert texts == [whole[place] for place in order]
+    assert generate_rows(model, [], seed=3, max_new_tokens=10, eos_token_id=5) == []
+
+
 def test_equals_a_plain_loop_of_full_forwards_with_the_numpy_draw(model: Any, reference: Reference) -> None:
     # float32 logits with and without a cache differ by 1e-6, so a token could flip once in about 1e5 draws.
     for text in run(model, some_prompts(4), SETTINGS, [0, 7]):
@@ -84,7 +103,9 @@ def test_equals_a_plain_loop_of_full_forwards_with_the_numpy_draw(model: Any, re
             with torch.no_grad():
                 logits = model(input_ids=torch.tensor([tokens])).logits[0, -1]
             k = text.setting.top_k or len(logits)
-            drawn, logprob, sampling = reference(logits, k, text.setting.temperature, row_key, index)
+            drawn, logprob, sampling = reference(
+                logits, k, text.setting.temperature, row_key, index, text.setting.top_p, text.setting.min_p
+            )
             assert drawn == token
             assert text.logprobs[index] == pytest.approx(logprob, abs=1e-4)
             assert text.sampling_logprobs[index] == pytest.approx(sampling, abs=1e-4)
@@ -141,17 +162,38 @@ def test_levels_and_seeds_roll_the_die(model: Any) -> None:
     assert len({text.token_ids for text in texts}) == len(texts)
 
 
-def test_no_forward_has_fewer_rows_than_the_bits_need(model: Any) -> None:
-    sizes: list[int] = []
+def forwards(model: Any, *request: Any, **options: Any) -> tuple[list[tuple[int, int]], list[Generated]]:
+    """Rows and tokens of each forward of a run, and its texts."""
+    shapes: list[tuple[int, int]] = []
     hook = model.register_forward_pre_hook(
-        lambda _, __, kwargs: sizes.append(len(kwargs["input_ids"])), with_kwargs=True
+        lambda _, __, kwargs: shapes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
     )
     try:
-        run(model, some_prompts(2), [Setting(1), Setting(5)], [0, 1], rows=5)
+        return shapes, run(model, *request, **options)
     finally:
         hook.remove()
-    assert min(sizes) == FEWEST_ROWS
-    assert max(sizes) <= 5
+
+
+def test_no_forward_has_fewer_rows_than_the_bits_need(model: Any) -> None:
+    shapes, _ = forwards(model, some_prompts(2), [Setting(1), Setting(5)], [0, 1], rows=5)
+    assert min(rows for rows, _ in shapes) == FEWEST_ROWS
+    assert max(rows for rows, _ in shapes) <= 5
+
+
+def test_a_forward_has_one_row_for_each_distinct_text_that_goes_on(model: Any) -> None:
+    prompts = some_prompts(12)
+    endless, _ = forwards(model, prompts, SETTINGS, [0, 1, 2])
+    end = run(model, prompts[:1], [Setting(1)], [0])[0].token_ids[3]
+    shapes, texts = forwards(model, prompts, SETTINGS, [0, 1, 2], eos_token_id=end)
+    assert sum(rows for rows, _ in shapes) < sum(rows for rows, _ in endless)
+    expected = []
+    for length in (6, 9):  # a chunk of its own each: nothing is padded
+        mine = [text for text in texts if len(text.prompt.token_ids) == length]
+        expected.append((max(FEWEST_ROWS, len({text.prompt for text in mine})), length))
+        for index in range(1, 10):
+            going = {(text.prompt, text.token_ids[:index]) for text in mine if len(text.logprobs) > index}
+            expected.append((max(FEWEST_ROWS, len(going)), 1))
+    assert shapes == expected
 
 
 def test_every_module_gets_its_mode_back_and_dropout_is_off(tiny_gpt2: Make) -> None:
@@ -176,10 +218,17 @@ def test_the_global_generator_is_left_alone(model: Any) -> None:
         ((1,) * 40, Setting(5), {}, "exceed the model's 48 positions"),
         ((), Setting(5), {}, "has no tokens"),
         ((1, 97), Setting(5), {}, "outside the model's vocabulary"),
-        ((1, 2), Setting(0), {}, "top_k must be at least 1"),
+        ((1, 2), Setting(-1), {}, "top_k must be at least 1"),
         ((1, 2), Setting(5, 0.0), {}, "temperature must be a positive number"),
         ((1, 2), Setting(5, float("nan")), {}, "temperature must be a positive number"),
+        ((1, 2), Setting(5, top_p=0.0), {}, "top_p must be above 0"),
+        ((1, 2), Setting(5, top_p=1.1), {}, "top_p must be above 0"),
+        ((1, 2), Setting(5, min_p=1.0), {}, "min_p must be at least 0 and below 1"),
+        ((1, 2), Setting(5, min_p=-0.1), {}, "min_p must be at least 0 and below 1"),
+        ((1, 2), HUMAN, {}, "scored, not sampled"),
         ((1, 2), Setting(5), {"max_new_tokens": 0}, "at least 1"),
+        ((1, 2), Setting(5), {"rows": 0}, "at least 1"),
+        ((1, 2), Setting(5), {"fixed_rows": 0}, "at least 1"),
     ],
 )
 def test_impossible_requests_are_refused(

@@ -104,3 +104,10 @@ def test_tokens_reaching_a_bar_are_exactly_those_with_that_much_noise() -> None:
         map(tuple, (every >= bar[:, None]).nonzero().tolist())
     )
     assert (every >= bar[:, None]).sum() > 1000
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_has_the_same_uniforms() -> None:
+    rows = noise.row_keys(1, [("p", level) for level in range(300)])
+    tokens = torch.arange(50_257)[None]
+    assert torch.equal(uniforms(rows.cuda(), 7, tokens.cuda()).cpu(), uniforms(rows, 7, tokens))

@@ -1,4 +1,4 @@
-"""Text metrics against hand-computed cases and, for self-BLEU, against NLTK."""
+"""Text metrics: what they are, and the first ones against hand-computed cases and, for self-BLEU, against NLTK."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def of_text(name: str, *token_ids: int, logprobs: tuple[float, ...] | None = Non
 def test_every_metric_says_what_it_is() -> None:
     wanted = {"distinct-1", "distinct-2", "distinct-3", "seq-rep-4", "token-entropy", "length", "nll", "perplexity"}
     wanted |= {"self-bleu-4", "distinct-2-set", "perplexity-set", "replicate-distinctness"}
+    wanted |= {"seq-rep-1", "repetition-loop", "zipf", "entropy-4", "vocabulary-coverage", "ead-1", "ead-1-set"}
+    wanted |= {"base-perplexity-set", "evaluator-perplexity", "bleu", "chrf", "rouge-l", "copied-span", "self-bleu-5"}
     assert wanted <= set(METRICS)
     for name, metric in METRICS.items():
         assert metric.name == name
@@ -101,12 +103,12 @@ def test_likelihood_of_a_set_counts_tokens_not_texts() -> None:
     assert math.isnan(set_metrics([*scored, Text((1,))])["perplexity-set"])
 
 
-def nltk_self_bleu(sequences: list[tuple[int, ...]]) -> float:
+def nltk_self_bleu(sequences: list[tuple[int, ...]], orders: int) -> float:
     smoothing = SmoothingFunction().method1
     return mean(
-        sentence_bleu(sequences[:place] + sequences[place + 1 :], sequence, smoothing_function=smoothing)
+        sentence_bleu(sequences[:place] + sequences[place + 1 :], sequence, (1 / orders,) * orders, smoothing)
         for place, sequence in enumerate(sequences)
-        if len(sequence) >= 4
+        if len(sequence) >= orders
     )
 
 
@@ -119,7 +121,9 @@ def test_self_bleu_equals_nltk(vocabulary: int, longest: int) -> None:
                 tuple(dice.randrange(vocabulary) for _ in range(dice.randrange(0, longest))) for _ in range(size)
             ] + [tuple(dice.randrange(vocabulary) for _ in range(longest))]
             drawn += [drawn[0]] * dice.randrange(2)
-            assert set_metrics(texts(*drawn))["self-bleu-4"] == pytest.approx(nltk_self_bleu(drawn), rel=1e-12)
+            for orders in (4, 5):
+                expected = nltk_self_bleu(drawn, orders)
+                assert set_metrics(texts(*drawn))[f"self-bleu-{orders}"] == pytest.approx(expected, rel=1e-12)
 
 
 def test_self_bleu_by_hand() -> None:

@@ -34,7 +34,7 @@ def _metrics(rng):
             for place, top_k in enumerate(TOP_K):
                 own = {"uid": f"g{index}{replicate}{top_k}", "training_uid": f"{task}-{index}-{replicate}"}
                 own |= {"task": task, "model": model, "regime": regime, "training_replicate": replicate}
-                own |= {"top_k": top_k, "temperature": 1.0}
+                own |= {"top_k": top_k, "temperature": 1.0, "top_p": 1.0, "min_p": 0.0}
                 for prompt in ("p0", "p1"):
                     for level in range(1 if top_k == "1" else 3):
                         here = {"inference_replicate": level, "unit": "text", "prompt": prompt, "metric": "distinct-2"}
@@ -59,6 +59,8 @@ def _cells():
                     "training_replicate": replicate,
                     "top_k": pd.NA,
                     "temperature": float("nan"),
+                    "top_p": float("nan"),
+                    "min_p": float("nan"),
                     "inference_replicate": pd.NA,
                     "status": status,
                     "reason": "loss | is <nan> at step 3 & \\more" if status == "error" else "",

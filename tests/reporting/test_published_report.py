@@ -11,7 +11,7 @@ from harness.analysis.published import COLUMNS
 from harness.reporting.report import write_report
 from harness.reporting.tables import readable, report_tables
 from harness.reporting.terminal import print_tables
-from harness.spec.published import PublishedOrdering, PublishedValue
+from harness.spec.published_forms import PublishedOrdering, PublishedValue
 
 HOSTILE = "[red]50%_linear|$x$ <b>"
 WHERE = {"task": "toy-sentiment", "model": "scratch:bert-tiny", "split": "test", "metric": "loss"}

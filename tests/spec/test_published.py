@@ -11,7 +11,8 @@ from toolbox import TINY, tiny_grid
 from harness.errors import UserError
 from harness.spec.expand import expand
 from harness.spec.load import parse_grid
-from harness.spec.published import PublishedOrdering, PublishedValue, published_numbers
+from harness.spec.published import published_numbers
+from harness.spec.published_forms import PublishedNumber, PublishedOrdering, PublishedValue
 from harness.store import Store
 
 SOURCE = {"split": "test", "metric": "loss", "source": "A 2020", "estimator": "last", "same_estimator": False}
@@ -20,7 +21,7 @@ ORDER = {**SOURCE, "ordering": ["none", "standard-0.1"]}
 MODELS = [{"scratch:bert-tiny": TINY}, {"scratch:bert-mini": TINY}]
 
 
-def numbers(*entries: Any, **changes: Any) -> tuple[PublishedValue | PublishedOrdering, ...]:
+def numbers(*entries: Any, **changes: Any) -> tuple[PublishedNumber, ...]:
     return published_numbers(parse_grid(tiny_grid(published=list(entries), **changes), "g.yaml"))
 
 

@@ -13,9 +13,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from harness.spec.expand import Expansion, expand
 from harness.spec.load import grid_folder, load_grid
-from harness.spec.plan import summary
-from harness.spec.published import PublishedValue, published_numbers
+from harness.spec.published import published_numbers
+from harness.spec.published_forms import OnTexts
 from harness.store import Store
+from harness.store.plan import summary
 
 COMMIT = "a" * 40
 WORDS = [a + b for a in ("ka", "lo", "mi", "ru", "te", "zo", "pe", "su") for b in ("ban", "dor", "fel", "gim", "nak")]
@@ -31,6 +32,8 @@ CELLS = {
     "dodge-rte": (625, 1),
     "dynamic-shakespeare": (30, 6),
     "early-late-sst2": (32, 4),
+    "e2e-gpt2": (6, 2),
+    "holtzman-pydoc": (6, 2),
 }
 
 
@@ -54,8 +57,11 @@ def checkpoint(folder: Path, positions: int) -> None:
 def write_corpora(data: Path) -> None:
     """Files in the layout of the data folder, with invented text."""
     draw = random.Random(20240917)
-    for name in ("tinyshakespeare", "glue_sst2", "glue_rte"):
+    for name in ("tinyshakespeare", "glue_sst2", "glue_rte", "e2e"):
         (data / name).mkdir(parents=True)
+    for file, sources in (("trainset", 300), ("devset", 50), ("testset_w_refs", 520)):
+        rows = [f'"name[{file} {i}]",{sentence(draw, 9)}' for i in range(sources) for _ in range(2)]
+        (data / "e2e" / f"{file}.csv").write_text("\n".join(["mr,ref", *rows]) + "\n", encoding="utf-8")
     play = "\n\n".join(f"{sentence(draw, 2)}:\n{sentence(draw, 12)}." for _ in range(600))
     (data / "tinyshakespeare" / "input.txt").write_text(play + "\n", encoding="utf-8")
     for split, rows in (("train", 2600), ("dev", 120)):
@@ -120,11 +126,14 @@ def test_published_numbers_are_of_arms_that_have_cells(expanded: object, path: P
     assert callable(expanded)
     arms = {(c.factors["task"], c.factors["model"], c.factors["regime"]) for c in expanded(path.stem).training}
     for number in published_numbers(grid):
-        regimes = [number.regime] if isinstance(number, PublishedValue) else number.ordering
-        assert {(number.task, number.model, regime) for regime in regimes} <= arms
+        assert {(number.task, number.model, regime) for regime in number.regimes} <= arms
+        if isinstance(number, OnTexts):
+            assert set(number.settings) <= {cell.setting for cell in expanded(path.stem).generation}
 
 
 def test_every_published_study_is_tested_here() -> None:
     with_numbers = {path.stem for path in grid_folder().glob("*.yaml") if published_numbers(load_grid(path.stem))}
-    assert with_numbers == {"nanogpt-cpu", "nanogpt-gpu", "residual-skip", "mosbach-rte", "dodge-rte"}
+    assert with_numbers == {
+        "nanogpt-cpu", "nanogpt-gpu", "residual-skip", "mosbach-rte", "dodge-rte", "e2e-gpt2", "holtzman-pydoc"
+    }  # fmt: skip
     assert with_numbers <= set(CELLS)

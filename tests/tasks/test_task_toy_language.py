@@ -6,13 +6,20 @@ Statistical tests have a fixed seed; their false-alarm rate under a fresh one is
 import math
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from harness.data.task import find_task, load_task
+from harness.data.automaton import Automaton, entropy, log_probability, visits, words_per_sentence
+from harness.data.automaton import sample as draw
+from harness.data.prompts import asked_prompts
+from harness.data.task import JudgedText, TaskData, find_task, load_task
+from harness.data.tokenizer import train_tokenizer
+from harness.errors import UserError
 
 SAMPLES = 20_000
 
@@ -25,25 +32,16 @@ def language() -> ModuleType:
 @pytest.fixture(scope="module")
 def sample(language: ModuleType) -> list[list[str]]:
     rng = np.random.default_rng(20240917)
-    return [language.sample(rng).split() for _ in range(SAMPLES)]
-
-
-def test_hand_made_automaton(language: ModuleType) -> None:
-    zipf = language.automaton({"start": [(1.0, ("a", "b", "c"), "end")]})
-    assert [math.exp(language.log_probability([w], zipf)) for w in "abc"] == pytest.approx([6 / 11, 3 / 11, 2 / 11])
-    loop = language.automaton({"start": [(0.5, ("a",), "start"), (0.5, (".",), "end")]})
-    assert language.log_probability(["a", "a", "."], loop) == pytest.approx(3 * math.log(0.5))
-    assert language.entropy(loop) == pytest.approx(2 * math.log(2))  # a geometric number of fair coins
-    assert language.words_per_sentence(loop) == pytest.approx(2)
+    return [draw(rng, language.TRUE).split() for _ in range(SAMPLES)]
 
 
 @pytest.mark.parametrize("mixture", ["TRUE", "SHIFT"])
 def test_every_state_is_a_distribution_and_leads_on(language: ModuleType, mixture: str) -> None:
-    automaton = getattr(language, mixture)
+    automaton: Automaton = getattr(language, mixture)
     for words in automaton.values():
         assert sum(p for p, _ in words.values()) == pytest.approx(1, abs=1e-12)
         assert all(to in automaton or to == language.END for _, to in words.values())
-    assert all(visits > 0 for visits in language.visits(automaton).values())
+    assert all(count > 0 for count in visits(automaton).values())
 
 
 def test_no_word_stands_on_two_arcs_of_a_state(language: ModuleType) -> None:
@@ -54,7 +52,8 @@ def test_no_word_stands_on_two_arcs_of_a_state(language: ModuleType) -> None:
 
 def short_sentences(language: ModuleType, most: int) -> list[list[str]]:
     """Every grammatical sentence of at most so many words, by trying all words that may follow."""
-    done, open_ends = [], [([], "start")]
+    done: list[list[str]] = []
+    open_ends: list[tuple[list[str], str]] = [([], "start")]
     while open_ends:
         words, state = open_ends.pop()
         if state == language.END:
@@ -73,7 +72,7 @@ def test_probabilities_sum_to_one(language: ModuleType) -> None:
         for p, to in words.values():
             step[names.index(state), names.index(to)] += p
     ended = {n: np.linalg.matrix_power(step, n)[names.index("start"), -1] for n in (4, 400)}
-    total = sum(math.exp(language.log_probability(words)) for words in short_sentences(language, 4))
+    total = sum(math.exp(log_probability(words, language.TRUE)) for words in short_sentences(language, 4))
     assert total == pytest.approx(ended[4], abs=1e-12)
     assert 0.1 < total < 0.5
     assert ended[400] == pytest.approx(1, abs=1e-9)
@@ -94,33 +93,34 @@ def test_probabilities_sum_to_one(language: ModuleType) -> None:
     ],
 )
 def test_ungrammatical_sentences_are_impossible(language: ModuleType, sentence: str) -> None:
-    assert language.log_probability(sentence.split()) == -math.inf
+    assert log_probability(sentence.split(), language.TRUE) == -math.inf
 
 
 @pytest.mark.parametrize(
     "sentence", ["the dog that sees the cats sleeps .", "many old dogs sleep .", "if tom sleeps , who sleeps ."]
 )
 def test_grammatical_sentences_and_one_that_only_seems_to_be(language: ModuleType, sentence: str) -> None:
-    possible = language.log_probability(sentence.split()) > -math.inf
+    possible = log_probability(sentence.split(), language.TRUE) > -math.inf
     assert possible == ("who" not in sentence)
 
 
 def test_sampled_sentences_are_grammatical_and_have_the_true_entropy(
     language: ModuleType, sample: list[list[str]]
 ) -> None:
-    surprise = -np.array([language.log_probability(words) for words in sample])
+    surprise = -np.array([log_probability(words, language.TRUE) for words in sample])
     assert np.isfinite(surprise).all()
     error = surprise.std() / SAMPLES**0.5
-    assert abs(surprise.mean() - language.entropy()) < 4 * error  # false alarm 6e-5
+    assert abs(surprise.mean() - entropy(language.TRUE)) < 4 * error  # false alarm 6e-5
     assert error < 0.05
     lengths = np.array([len(words) for words in sample])
-    assert abs(lengths.mean() - language.words_per_sentence()) < 4 * lengths.std() / SAMPLES**0.5  # 6e-5
+    assert abs(lengths.mean() - words_per_sentence(language.TRUE)) < 4 * lengths.std() / SAMPLES**0.5  # 6e-5
 
 
 def test_sampled_frequencies_are_the_true_probabilities(language: ModuleType, sample: list[list[str]]) -> None:
     """Chi-squared over the sentences of expected count 10 and more, and all others; false alarm 1e-4."""
     expected = {
-        " ".join(words): SAMPLES * math.exp(language.log_probability(words)) for words in short_sentences(language, 4)
+        " ".join(words): SAMPLES * math.exp(log_probability(words, language.TRUE))
+        for words in short_sentences(language, 4)
     }
     common = {text: count for text, count in expected.items() if count >= 10}
     assert len(common) > 20
@@ -147,9 +147,8 @@ def test_the_task(language: ModuleType) -> None:
     vocabulary = {word for frame in data.splits.values() for text in frame["text"] for word in text.split()}
     assert 100 <= len(vocabulary) <= 130
     assert all(text.endswith(" .") for frame in data.splits.values() for text in frame["text"])
-    assert data.extra["entropy"] == {"true": language.entropy(), "shift": language.entropy(language.SHIFT)}
-    task = find_task("toy-language")
-    assert math.isfinite(task.log_probability(data.splits["shift"]["text"][0].split()))  # type: ignore[attr-defined]
+    assert data.extra["entropy"] == {"true": entropy(language.TRUE), "shift": entropy(language.SHIFT)}
+    assert math.isfinite(log_probability(data.splits["shift"]["text"][0].split(), language.TRUE))
 
 
 def test_the_shift_has_another_mixture() -> None:
@@ -166,3 +165,86 @@ def test_splits_have_streams_of_their_own() -> None:
     assert large["train"]["text"].tolist()[:400] != large["test"]["text"].tolist()
     other = load_task("toy-language", {"data_seed": 1}, None).splits
     assert not other["test"].equals(large["test"])
+
+
+@pytest.mark.parametrize("length", [1, 4, 13])
+def test_real_texts_after_real_prompts_are_grammatical(length: int) -> None:
+    """Prompts end in words, between them and in later sentences; what follows in the test split is judged exactly."""
+    data = load_task("toy-language", {}, None)
+    texts = list(human_texts(data, length))
+    judged = [find_task("toy-language").judge(text) for text in texts]
+    ended = [values for values in judged if values["sentence-ended"]]
+    assert len(ended) > 0.5 * len(texts)
+    assert all(values["grammatical"] == 1 and values["true-probability"] > 0 for values in ended)
+    assert all(math.isnan(values["grammatical"]) for values in judged if not values["sentence-ended"])
+    assert all(values["true-entropy"] >= 0 for values in judged)
+    assert any("\n" in text.prompt for text in texts) == (length == 13)
+
+
+def human_texts(data: TaskData, length: int) -> Iterator[JudgedText]:
+    """30 prompts of so many tokens and the 24 tokens after each, as a small byte-level vocabulary cuts them."""
+    tokenizer = train_tokenizer("bpe", data.splits["train"]["text"].tolist(), 300, "gpt2")
+    count = 10 if length == 1 else 30
+    for asked in asked_prompts(data, tokenizer, count=count, tokens=length, room=24):
+        ids = list(asked.humans[0].token_ids)
+        pieces = tuple(tokenizer.decode([token]) for token in ids)
+        text = tokenizer.decode(ids)
+        assert "".join(pieces) == text
+        yield JudgedText(asked.prompt.text, text, pieces, ())
+
+
+def test_the_rest_of_a_sentence_is_as_surprising_as_the_truth_says(language: ModuleType) -> None:
+    """Mean of -log p(rest | first 7 characters) - its exact conditional entropy is 0; four errors: false alarm 6e-5."""
+    task, rng = find_task("toy-language"), np.random.default_rng(11)
+    sentences = [draw(rng, language.TRUE) for _ in range(5000)]
+    judged = [task.judge(JudgedText(text[:7], text[7:] + "\n", (), ())) for text in sentences if len(text) > 7]
+    excess = np.array([-values["true-logprob"] - values["true-entropy"] for values in judged])
+    assert abs(excess.mean()) < 4 * excess.std() / len(excess) ** 0.5
+    assert excess.std() / len(excess) ** 0.5 < 0.1
+    entropies = {values["true-entropy"] for values in judged}
+    assert len(entropies) > 20  # it is the prompts' own entropy, not the language's
+
+
+def test_another_mixture_is_as_far_from_the_truth_as_its_first_words(language: ModuleType) -> None:
+    """SHIFT differs from TRUE in the first word only, so the exact divergence is a sum over first words.
+
+    All sentences are grammatical and end in time. Four standard errors: false alarm 6e-5.
+    """
+    first, other = language.TRUE["start"], language.SHIFT["start"]
+    exact = sum(q * math.log(q / first[word][0]) for word, (q, _) in other.items())
+    rng = np.random.default_rng(12)
+    texts = [shifted(language, draw(rng, language.SHIFT)) for _ in range(5000)]
+    judged = [find_task("toy-language").judge(text) for text in texts]
+    ratios = np.array([values["truth-log-ratio"] for values in judged])
+    divergence = find_task("toy-language").judge_set(texts)["kl-to-truth"]
+    assert divergence == pytest.approx(ratios.mean())
+    assert abs(divergence - exact) < 4 * ratios.std() / len(ratios) ** 0.5
+    assert exact > 0.3
+
+
+def shifted(language: ModuleType, sentence: str) -> JudgedText:
+    """A sentence of SHIFT as a text of one token after an empty line, with its probability under SHIFT."""
+    text = sentence + "\n"
+    return JudgedText("who sleeps .\n", text, (text,), (log_probability(sentence.split(), language.SHIFT),))
+
+
+def test_what_is_judged_is_named() -> None:
+    task = find_task("toy-language")
+    text = JudgedText("the", " dog sleeps .\n", (" dog sleeps .\n",), (-1.0,))
+    assert {name for name, (unit, _) in task.judged.items() if unit == "text"} == set(task.judge(text))
+    assert {name for name, (unit, _) in task.judged.items() if unit == "set"} == set(task.judge_set([text]))
+
+
+def test_list_metrics_has_what_is_judged() -> None:
+    from harness.spec.catalogue import metrics
+
+    rows = {row[0]: row for row in metrics()[1] if row[3] == "task toy-language"}
+    assert rows["kl-to-truth"][1] == "set"
+    assert set(rows) == set(find_task("toy-language").judged)
+
+
+def test_where_prompts_begin_is_checked() -> None:
+    data = load_task("toy-language", {}, None)
+    assert data.prompts_at == "documents"
+    with pytest.raises(UserError, match="task toy-language: prompts_at is 'sentences'; it may be anywhere or"):
+        replace(data, prompts_at="sentences").validate("toy-language")  # type: ignore[arg-type]

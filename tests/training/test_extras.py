@@ -11,11 +11,12 @@ import pytest
 from toolbox import LANGUAGE
 
 from harness.errors import UserError
+from harness.reporting.grid_notes import grid_notes
 from harness.spec.cells import TrainingCell
 from harness.spec.expand import Expansion, expand
 from harness.spec.load import parse_grid
 from harness.store import Store
-from harness.store.tables import build_tables, notes
+from harness.store.tables import build_tables
 from harness.training.cells import Worker, run_training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -133,8 +134,10 @@ def test_weights_that_never_saw_their_dropout_are_told(tiny: Any, home: Path) ->
     grid["regimes"] = {"none": {}, "late": {"all": {"late": {"rate": 0.4, "after": 0.5}}}}
     run(grid, home)
     expansion, store = expanded(grid, home)
-    assert notes(expansion, store)[1:] == ["late: in 1 runs the selected weights were made before its dropout began"]
+    assert grid_notes(expansion, store)[1:] == [
+        "late: in 1 runs the selected weights were made before its dropout began"
+    ]
     grid["training"]["select"] = "last"
     run(grid, home)
     expansion, store = expanded(grid, home)
-    assert notes(expansion, store)[1:] == []  # the first is the task's own
+    assert grid_notes(expansion, store)[1:] == []  # the first is the task's own

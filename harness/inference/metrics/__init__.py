@@ -9,10 +9,11 @@ from harness.inference.metrics.registry import (
     TextMetric,
     prompt_metrics,
     set_metrics,
+    text_metric,
     text_metrics,
 )
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["METRICS", "Text", "TextMetric", "prompt_metrics", "set_metrics", "text_metrics"]
+__all__ = ["METRICS", "Text", "TextMetric", "prompt_metrics", "set_metrics", "text_metric", "text_metrics"]

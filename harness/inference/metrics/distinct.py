@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from harness.inference.metrics.ngrams import ngrams
+from harness.inference.metrics.pooled import ngram_frequencies
 from harness.inference.metrics.registry import Text, text_metric
 
 _SOURCE = "Li, Galley, Brockett, Gao, Dolan 2016, arXiv 1510.03055"
@@ -13,7 +14,8 @@ _SOURCE = "Li, Galley, Brockett, Gao, Dolan 2016, arXiv 1510.03055"
 
 def distinct(text: Text, n: int) -> float:
     """Distinct n-grams / n-grams of one text, in (0, 1]; NaN if it has fewer than n tokens."""
-    return distinct_of_set([text], n)
+    found = ngrams(text.token_ids, n)
+    return len(set(found)) / len(found) if found else float("nan")
 
 
 def distinct_of_set(texts: Sequence[Text], n: int) -> float:
@@ -21,8 +23,8 @@ def distinct_of_set(texts: Sequence[Text], n: int) -> float:
 
     N-grams do not cross from one text to the next. Falls with the amount of text: compare equal amounts only.
     """
-    found = [ngram for text in texts for ngram in ngrams(text.token_ids, n)]
-    return len(set(found)) / len(found) if found else float("nan")
+    found = ngram_frequencies(texts, n)
+    return len(found) / int(found.sum()) if len(found) else float("nan")
 
 
 for _n in (1, 2, 3):

@@ -1,9 +1,10 @@
-"""Metrics of stored texts as tidy rows, computed each time: a new or corrected metric reaches old cells too."""
+"""Metrics of texts as tidy rows."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from harness.inference.metrics.registry import Text, prompt_metrics, set_metrics, text_metrics
@@ -11,36 +12,47 @@ from harness.inference.metrics.registry import Text, prompt_metrics, set_metrics
 COLUMNS = ["unit", "prompt", "metric", "value"]
 
 
-def cell_metrics(generations: pd.DataFrame) -> pd.DataFrame:
-    """Metrics per text and of the set, of one generation cell.
+def cell_metrics(texts: Sequence[Text], prompts: Sequence[str]) -> pd.DataFrame:
+    """Every registered metric per text and of the set, of one generation cell.
 
     Args:
-        generations: a row a text, with prompt, token_ids and logprobs.
+        texts: of the cell.
+        prompts: the id of each text's prompt.
 
     Returns:
         unit (text or set), prompt ("" for the set), metric, value.
     """
-    texts, prompts = _texts(generations), generations["prompt"].tolist()
-    rows: list[tuple[str, str, str, float]] = []
-    for metric, values in text_metrics(texts).items():
-        rows += [("text", prompt, metric, float(value)) for prompt, value in zip(prompts, values, strict=True)]
-    rows += [("set", "", metric, float(value)) for metric, value in set_metrics(texts).items()]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return tidy(prompts, text_metrics(texts), set_metrics(texts))
 
 
-def across_replicates(generations: pd.DataFrame) -> pd.DataFrame:
+def tidy(
+    prompts: Sequence[str],
+    by_text: Mapping[str, Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float64]]],
+    of_set: Mapping[str, float],
+) -> pd.DataFrame:
+    """Values by metric as rows: of each text, then of the set."""
+    count = len(prompts)
+    return pd.DataFrame(
+        {
+            "unit": ["text"] * (count * len(by_text)) + ["set"] * len(of_set),
+            "prompt": [*prompts] * len(by_text) + [""] * len(of_set),
+            "metric": [name for name in by_text for _ in range(count)] + list(of_set),
+            "value": np.concatenate([*by_text.values(), np.array(list(of_set.values()), dtype=np.float64)]),
+        },
+        columns=COLUMNS,
+    )
+
+
+def across_replicates(texts: Mapping[str, Sequence[Text]]) -> pd.DataFrame:
     """Metrics across the inference replicates of each prompt, of one checkpoint and setting.
 
     A prompt with fewer than two texts (greedy has one by construction) has no pairs and no row.
+
+    Args:
+        texts: by prompt id, in the order of the replicates.
     """
     rows: list[tuple[str, str, str, float]] = []
-    for prompt, group in generations.groupby("prompt", sort=False):
+    for prompt, group in texts.items():
         if len(group) > 1:
-            values: dict[str, Any] = prompt_metrics(_texts(group))
-            rows += [("prompt", str(prompt), metric, float(value)) for metric, value in values.items()]
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _texts(generations: pd.DataFrame) -> list[Text]:
-    pairs = zip(generations["token_ids"], generations["logprobs"], strict=True)
-    return [Text(tuple(int(i) for i in ids), tuple(float(p) for p in logprobs)) for ids, logprobs in pairs]
+            rows += [("prompt", prompt, metric, float(value)) for metric, value in prompt_metrics(group).items()]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"value": float})

@@ -21,16 +21,28 @@ Function = TypeVar("Function", bound=Callable[[Any], float])
 
 @dataclass(frozen=True)
 class Text:
-    """A text as metrics see it.
+    """A text as metrics see it. What is None or empty is not known; metrics that need it are NaN then.
 
     Attributes:
         token_ids: its tokens, without prompt and end-of-text token.
-        logprobs: in nats, one per drawn token, the end-of-text token included when one was drawn; None where nobody
-            scored the text (a human reference), which gives NaN to every metric that needs them.
+        logprobs: under the generating model at temperature 1, in nats, one per drawn token, the end-of-text token
+            included when one was drawn; of a human text, under the model of the cell that it stands in.
+        base_logprobs: the same under the model that fine-tuning began with.
+        evaluator_logprobs: in nats, one per token of the evaluator model's own tokenizer.
+        string: the text itself, special tokens left out.
+        references: human texts for the same prompt; of a human text, the others.
+        vocabulary: number of token ids that the model knows.
+        copied: tokens of the longest span that stands in the training texts, too.
     """
 
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...] | None = None
+    base_logprobs: tuple[float, ...] | None = None
+    evaluator_logprobs: tuple[float, ...] | None = None
+    string: str = ""
+    references: tuple[str, ...] = ()
+    vocabulary: int | None = None
+    copied: int | None = None
 
 
 @dataclass(frozen=True)

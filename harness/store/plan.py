@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
@@ -12,9 +11,8 @@ from harness.identity import environment_digest, explain
 from harness.spec.cells import Cell, GenerationCell, TrainingCell, task_label
 from harness.spec.designs import fewest_levels
 from harness.spec.expand import Expansion
-
-if TYPE_CHECKING:
-    from harness.store import Record, Store
+from harness.store.cache import TextCache
+from harness.store.store import Record, Store
 
 Arm = tuple[str, str, str, str]
 
@@ -34,6 +32,9 @@ def summary(expansion: Expansion, store: Store) -> Iterator[Table | Text]:
     yield table
     for line in _notes(expansion, cells, records):
         yield Text(line)
+    texts = _texts(expansion, store, records)
+    if texts:
+        yield Text(texts)
 
 
 def _arm(cell: Cell) -> Arm:
@@ -88,6 +89,26 @@ def _notes(expansion: Expansion, cells: list[Cell], records: dict[str, Record]) 
         what = "training replicates" if replicates.design == "joint" else "levels of a training role"
         yield f"note: {count} {what}: intervals will be wide; a mean over so few seeds is no finding"
     yield from (f"note: {note}" for note in expansion.notes)
+
+
+def _texts(expansion: Expansion, store: Store, records: dict[str, Record]) -> str:
+    """How many texts are to be sampled, and how many of the missing cells' texts other cells have already."""
+    missing = {
+        cell.uid: cell
+        for cell in expansion.generation
+        if not cell.setting.human and (cell.uid not in records or records[cell.uid].status == "error")
+    }
+    cache, known, wanted = TextCache(store), 0, 0
+    for cell in missing.values():
+        prompts = {
+            one.prompt.id for one in expansion.prompts[cell.parent.problem.label, cell.parent.problem.model.name]
+        }
+        parent = records.get(cell.parent.uid)
+        stored = cache.texts(cell, str(parent.summary["checkpoint"])) if parent and parent.status == "done" else {}
+        known += len(prompts & stored.keys())
+        wanted += len(prompts)
+    reused = f" ({known} more of the missing cells are stored in other cells)" if known else ""
+    return f"{wanted - known} texts to generate{reused}" if missing else ""
 
 
 def _time(to_do: list[Cell], records: dict[str, Record]) -> str:
