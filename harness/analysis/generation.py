@@ -17,7 +17,7 @@ from harness.analysis.arms import GENERATION_ARM, cells_of, fates
 from harness.analysis.checked import checked_rows, counted
 from harness.analysis.designs import described, estimate, replicate_levels, runs_of
 from harness.analysis.factorial import Levels
-from harness.analysis.human import HUMAN_NOTE, Means, human_means, human_notes, to_human
+from harness.analysis.human import HUMAN_NOTE, differences, human_notes, prompt_notes, to_human
 from harness.analysis.order import ordered
 from harness.analysis.settings import GREEDY, HUMAN
 from harness.analysis.texts import KEY, per_replicate, whole_sets
@@ -52,8 +52,9 @@ def generation(
 
     Rows with top_k `human` are texts that people wrote, scored by the same checkpoints; their inference replicates are
     the references of a prompt (harness.analysis.texts.per_replicate says how they are averaged). `to_human` is the
-    mean minus that of the human row of the same task, model, regime, metric and unit, paired by training replicate,
-    with the interval of the design; NaN where there is no human row.
+    mean minus the human mean of the same task, model, regime, metric and unit, paired by training replicate, with the
+    interval of the design. Both means are over the prompts where both have a value, which weigh the same; `note` says
+    where these are not all. NaN where there is no human row, and of the metrics in harness.analysis.human.INCOMPARABLE.
 
     Args:
         metrics: the store's table `generation_metrics`.
@@ -69,16 +70,14 @@ def generation(
     rows = checked_rows(metrics, cells, regimes, repeats)
     counts = counted(rows)
     outcomes = _fates(cells, regimes)
-    replicates = per_replicate(whole_sets(rows))
-    humans = human_means(replicates)
+    whole = whole_sets(rows)
+    replicates = per_replicate(whole).join(differences(whole))
     written = {arm[:3]: prompts for arm, (_, prompts) in counts.items() if arm[3] == HUMAN}
     design, levels = replicate_levels(training)
     found = [
         {
             **dict(zip(KEY, key, strict=True)),
-            **_summary(
-                group, counts[key[:_ARM]], design, levels, humans.get((*key[:3], *key[_ARM:])), written.get(key[:3])
-            ),
+            **_summary(group, counts[key[:_ARM]], design, levels, written.get(key[:3], 0)),
             **outcomes.get(key[:_ARM], _NO_FATE),
         }
         for key, group in replicates.groupby(KEY, sort=False)
@@ -100,17 +99,15 @@ def _summary(
     counts: tuple[int, int],
     design: str,
     levels: dict[tuple[Any, ...], Levels],
-    human: Means | None,
-    human_prompts: int | None,
+    human_prompts: int,
 ) -> dict[str, Any]:
     """The columns of one row, from the means of its training replicates."""
     n_inference, n_prompts = counts
     defined = replicates.dropna(subset=["mean"])
     runs = [] if design == "joint" else runs_of(defined, levels)
     interval, lost = estimate(design, runs, defined["mean"])
-    notes = _notes(replicates, n_inference, n_prompts)
-    if human is not None and human_prompts != n_prompts:
-        notes.append(f"to human: {human_prompts} prompts have human texts, {n_prompts} have these")
+    human, unpaired = to_human(defined, design, runs)
+    notes = [*_notes(replicates, n_inference, n_prompts), *prompt_notes(defined, n_prompts, human_prompts), *unpaired]
     return {
         "n_training": interval.n,
         "n_inference": n_inference,
@@ -120,7 +117,7 @@ def _summary(
         "ci_low": interval.low,
         "ci_high": interval.high,
         "decode_sd": _decode_sd(replicates),
-        **to_human(defined, human, design, runs),
+        **human,
         "undefined": int((replicates["size"] - replicates["count"]).sum()),
         "design": described(design, runs),
         "note": "; ".join(filter(None, [*notes, lost])),

@@ -123,15 +123,13 @@ def per_replicate(rows: Rows) -> pd.DataFrame:
     """
     groups = len(rows.groups)
     size = np.bincount(rows.group, minlength=groups)
-    defined = rows.rows(~np.isnan(rows.value))
-    order = np.lexsort((defined.value, defined.level, defined.prompt, defined.group))
-    defined = defined.rows(order)
+    defined = defined_in_order(rows)
     count = np.bincount(defined.group, minlength=groups)
-    cells = _cells(defined)
+    cells = prompt_cells(defined)
     several = cells[cells["count"] > 1]
     found = rows.groups.assign(size=size, count=count)
-    found["mean"] = _means(defined.value, defined.group, count)
-    by_prompt = _means(
+    found["mean"] = means(defined.value, defined.group, count)
+    by_prompt = means(
         cells["mean"].to_numpy(), cells["group"].to_numpy(), np.bincount(cells["group"], minlength=groups)
     )
     found["mean"] = found["mean"].where(found["top_k"] != HUMAN, by_prompt)
@@ -140,8 +138,14 @@ def per_replicate(rows: Rows) -> pd.DataFrame:
     return found.sort_values("training_replicate", kind="stable")
 
 
-def _cells(rows: Rows) -> pd.DataFrame:
-    """Of sorted rows: group, count, mean and unbiased variance of the values of every (group, prompt)."""
+def defined_in_order(rows: Rows) -> Rows:
+    """Without the undefined values, sorted by group and prompt, and within them by what the rows hold."""
+    defined = rows.rows(~np.isnan(rows.value))
+    return defined.rows(np.lexsort((defined.value, defined.level, defined.prompt, defined.group)))
+
+
+def prompt_cells(rows: Rows) -> pd.DataFrame:
+    """Of sorted rows: group, prompt, count, mean and unbiased variance of the values of every (group, prompt)."""
     new = np.diff(rows.group, prepend=-1).astype(bool) | np.diff(rows.prompt, prepend=-2).astype(bool)
     cell, starts = np.cumsum(new) - 1, np.flatnonzero(new)
     count = np.bincount(cell, minlength=len(starts))
@@ -151,10 +155,11 @@ def _cells(rows: Rows) -> pd.DataFrame:
     shift = np.bincount(cell, moved, minlength=len(starts)) / count
     squares = np.bincount(cell, (moved - shift[cell]) ** 2, minlength=len(starts))
     variance = squares / np.maximum(count - 1, 1)
-    return pd.DataFrame({"group": rows.group[starts], "count": count, "mean": first + shift, "variance": variance})
+    where = {"group": rows.group[starts], "prompt": rows.prompt[starts]}
+    return pd.DataFrame({**where, "count": count, "mean": first + shift, "variance": variance})
 
 
-def _means(values: Floats, group: Ints, count: Ints) -> Floats:
+def means(values: Floats, group: Ints, count: Ints) -> Floats:
     """Of values sorted by group; NaN for a group without one."""
     sums = _sums(values, group, len(count))
     return np.where(count > 0, sums / np.maximum(count, 1), math.nan)

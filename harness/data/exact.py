@@ -57,6 +57,8 @@ class ExactJudge:
         values |= {"true-entropy": begun.entropy, "sentence-ended": float(ended)}
         if ended:
             values |= self._judge_sentence(begun, rest, text) if newline else _NO_SENTENCE
+        elif beginning(text.prompt.rpartition("\n")[2] + rest, self._of, self._entropies) is None:
+            values |= _NO_SENTENCE  # cut, but past hope: nothing that follows could make a sentence of it
         return values
 
     def _judge_sentence(self, begun: Beginning, rest: str, text: JudgedText) -> Mapping[str, float]:

@@ -5,7 +5,8 @@ Prompts are nested: the first n of a larger request are the request for n, so th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect, insort
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -16,6 +17,7 @@ from harness.data.splits import content_hash
 from harness.data.task import TaskData
 from harness.data.tokenizer import special_ids
 from harness.errors import UserError
+from harness.identity import uid
 from harness.request import Prompt
 
 
@@ -40,6 +42,11 @@ class Asked:
     humans: tuple[Human, ...]
 
 
+def digest(asked: Sequence[Asked]) -> str:
+    """Digest of the prompts: other prompts are another experiment, however they were chosen."""
+    return uid({"prompts": [one.prompt.id for one in asked]})
+
+
 def asked_prompts(data: TaskData, tokenizer: Tokenizer, *, count: int, tokens: int, room: int) -> list[Asked]:
     """The prompts of a task's test split.
 
@@ -57,20 +64,32 @@ def asked_prompts(data: TaskData, tokenizer: Tokenizer, *, count: int, tokens: i
     if data.kind == "conditional":
         return _of_sources(test, tokenizer, count, room)
     stream, starts = encoded_stream(test, tokenizer, data.separator)
-    last = len(stream) - tokens - room
+    width = tokens + room
+    last = len(stream) - width
     places = [start for start in starts if start <= last] if data.prompts_at == "documents" else range(last + 1)
     found: dict[str, Asked] = {}
+    taken: list[int] = []
     for place in _spread(len(places)):
         start = places[place]
-        window = stream[start : start + tokens + room].tolist()
+        if not _free(start, taken, width):
+            continue
+        window = stream[start : start + width].tolist()
         prompt = _prompt(window[:tokens], tokenizer)
-        found.setdefault(prompt.id, Asked(prompt, (Human(tuple(window[tokens:]), finished=False),)))
+        if prompt.id not in found:
+            found[prompt.id] = Asked(prompt, (Human(tuple(window[tokens:]), finished=False),))
+            insort(taken, start)
         if len(found) == count:
             return list(found.values())
     raise UserError(
-        f"{count} different prompts of {tokens} tokens, each with {room} after it, are not to be had from the test "
-        f"split's {len(stream)} tokens: there are {len(found)}"
+        f"{count} different prompts of {tokens} tokens, each with {room} of its own after it, are not to be had from "
+        f"the test split's {len(stream)} tokens: there are {len(found)}"
     )
+
+
+def _free(start: int, taken: list[int], width: int) -> bool:
+    """Whether a window overlaps none of those taken (their starts, sorted): human texts must not share tokens."""
+    place = bisect(taken, start)
+    return all(abs(start - near) >= width for near in taken[max(0, place - 1) : place + 1])
 
 
 def encoded_stream(frame: pd.DataFrame, tokenizer: Tokenizer, separator: str) -> tuple[Ints, list[int]]:
@@ -85,7 +104,11 @@ def encoded_stream(frame: pd.DataFrame, tokenizer: Tokenizer, separator: str) ->
     for text in frame["text"]:
         begins.add(at)
         at += len(text) + len(separator)
-    starts = [place for place, (begin, _) in enumerate(encoding.offsets) if begin in begins]
+    starts = []
+    for place, (begin, _) in enumerate(encoding.offsets):
+        if begin in begins:
+            starts.append(place)
+            begins.remove(begin)  # the bytes of one character may be several tokens
     return np.asarray(encoding.ids, dtype=np.int32), starts
 
 

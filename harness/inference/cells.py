@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import torch
 
 from harness.data.prompts import Asked
 from harness.errors import CellError
+from harness.identity import uid
 from harness.inference.chunks import batch_rows
 from harness.inference.engine import Row, flips, generate_rows
 from harness.inference.probe import row_independence
@@ -26,7 +28,7 @@ from harness.training.cells import Worker, prepare_process, save_record
 from harness.training.inputs import Inputs
 from harness.training.model import load_model
 
-# Where a row's bits depend on its neighbours, every forward has this many rows.
+# Where a row's bits depend on its neighbours, every forward has this many rows, or as many as fit.
 FIXED_ROWS = 512
 
 
@@ -58,14 +60,13 @@ class Pass:
     """One pass over a checkpoint.
 
     Attributes:
-        worker: the store.
         cells: of this checkpoint; they share their prompts and lengths.
         model: of this checkpoint.
         inputs: of its problem.
         asked: prompts and human texts.
+        facts: what the summary of sampled cells says of the pass.
     """
 
-    worker: Worker
     cells: Sequence[GenerationCell]
     model: Any
     inputs: Inputs
@@ -79,38 +80,45 @@ class Pass:
             known: texts that are stored already, by cell and prompt id.
         """
         sampled = [cell for cell in self.cells if not cell.setting.human]
-        wanted = {
-            cell.uid: [Row(one.prompt, cell.setting, cell.level) for one in self.asked if one.prompt.id not in have]
-            for cell in sampled
-            for have in [known[cell.uid]]
-        }
-        drawn = self._generate([row for rows in wanted.values() for row in rows])
-        found = {}
-        for cell in sampled:
-            mine = {**known[cell.uid], **{row.prompt.id: drawn[row] for row in wanted[cell.uid]}}
-            found[cell.uid] = [mine[one.prompt.id] for one in self.asked]
         people = [cell for cell in self.cells if cell.setting.human]
+        found = self._sampled(sampled, known) if sampled else {}
         return found | human_texts(self.model, people, self.asked, self.inputs.special.eos)
 
-    def _generate(self, rows: list[Row]) -> dict[Row, Generated]:
-        if not rows:
-            return {}
+    def _sampled(
+        self, cells: Sequence[GenerationCell], known: Mapping[str, Mapping[str, Generated]]
+    ) -> dict[str, list[Generated]]:
+        wanted = {
+            cell.uid: [Row(one.prompt, cell.setting, cell.level) for one in self.asked if one.prompt.id not in have]
+            for cell in cells
+            for have in [known[cell.uid]]
+        }
+        request = self._request(sum(map(len, wanted.values())))
+        rows = [row for mine in wanted.values() for row in mine]
+        drawn = dict(zip(rows, generate_rows(self.model, rows, **request), strict=True))
+        found = {}
+        for cell in cells:
+            mine = {**known[cell.uid], **{row.prompt.id: drawn[row] for row in wanted[cell.uid]}}
+            found[cell.uid] = [mine[one.prompt.id] for one in self.asked]
+        if not self.facts["rows_independent"]:
+            texts = [text for mine in found.values() for text in mine]
+            count, differing = flips(self.model, texts, **request)
+            self.facts["flips"] = {"texts": count, "differing": differing}
+        return found
+
+    def _request(self, rows: int) -> dict[str, Any]:
+        """Arguments of the engine; probes first whether rows are independent, also where all texts are known."""
         first = self.cells[0]
-        longest = max(len(row.prompt.token_ids) for row in rows)
-        batch = min(len(rows), batch_rows(self.model, longest + first.decoding.max_new_tokens))
+        longest = max(len(one.prompt.token_ids) for one in self.asked)
+        most = batch_rows(self.model, longest + first.decoding.max_new_tokens)
+        batch = min(max(1, rows), most)
         independent = row_independence(self.model, rows=batch, length=longest)
-        self.facts = {"rows_independent": independent}
-        request: dict[str, Any] = {
+        self.facts = {"rows_independent": independent, "pass": uid({"cells": sorted(one.uid for one in self.cells)})}
+        return {
             "seed": first.parent.problem.seed,
             "max_new_tokens": first.decoding.max_new_tokens,
             "eos_token_id": self.inputs.special.eos,
-            "fixed_rows": None if independent else FIXED_ROWS,
+            "fixed_rows": None if independent else min(FIXED_ROWS, most),
         }
-        texts = dict(zip(rows, generate_rows(self.model, rows, **request), strict=True))
-        if not independent:
-            count, differing = flips(self.model, list(texts.values()), **request)
-            self.facts["flips"] = {"texts": count, "differing": differing}
-        return texts
 
 
 def run_generation(worker: Worker, cells: list[GenerationCell], model: Any, inputs: Inputs) -> None:
@@ -123,15 +131,18 @@ def run_generation(worker: Worker, cells: list[GenerationCell], model: Any, inpu
     checkpoint = str(record.summary["checkpoint"]) if record is not None else ""
     cache = TextCache(worker.store)
     known = {cell.uid: _known(cell, cache, checkpoint, asked) for cell in cells}
-    work = Pass(worker, cells, model, inputs, asked)
+    for reason in cache.damaged.values():
+        print(f"texts are not taken from a damaged cell: {reason}", file=sys.stderr)
+    judging = Judging(worker, cells, inputs)
+    work = Pass(cells, model, inputs, asked)
     texts = work.texts(known)
     frames = {cell.uid: {"generations": _texts_frame(texts[cell.uid], inputs)} for cell in cells}
-    Judging(worker, cells, texts, frames, inputs, asked).add_all()
+    judging.add_to(frames, texts, asked)
     share = (time.monotonic() - started) / len(cells)
     for cell in cells:
         reused = len(known[cell.uid])
         summary = {
-            **work.facts,
+            **({} if cell.setting.human else work.facts),
             "texts": len(texts[cell.uid]),
             "generated": 0 if cell.setting.human else len(texts[cell.uid]) - reused,
             "configuration": {**cell.configuration, "eos_token_id": inputs.special.eos},

@@ -90,13 +90,15 @@ class Context:
         """Tokens of the longest span of each text that stands in the training texts, int64 [texts]."""
         return longest_copies(token_ids, self._training_texts)
 
-    def texts(self, cell: GenerationCell, generations: pd.DataFrame, copied: Sequence[int] | Longs) -> list[Text]:
+    def texts(
+        self, cell: GenerationCell, generations: pd.DataFrame, copied: Sequence[int] | Longs | None
+    ) -> list[Text]:
         """The texts of a cell as metrics see them.
 
         Args:
             cell: of this problem.
             generations: its stored table.
-            copied: see `copies`.
+            copied: see `copies`; None where nothing asks for it.
 
         Raises:
             CellError: a prompt is no source of the test split, or a human text is none of its references.
@@ -112,7 +114,7 @@ class Context:
                 string=string,
                 references=self._references(cell, prompt, columns["token_ids"][row]),
                 vocabulary=self.problem.vocabulary,
-                copied=int(copied[row]),
+                copied=None if copied is None else int(copied[row]),
             )
             for row, (prompt, string) in enumerate(zip(generations["prompt"], generations["text"], strict=True))
         ]
@@ -145,8 +147,9 @@ class Context:
         texts = self._judged_texts(generations)
         try:
             rows, whole = [self.task.judge(text) for text in texts], self.task.judge_set(texts)
-        except ValueError as error:
-            raise CellError(f"task {self.problem.task} cannot judge its texts: {error}") from error
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise CellError(f"task {self.problem.task} cannot judge its texts: {what}") from error
         if len({frozenset(row) for row in rows}) > 1:
             raise CellError(f"task {self.problem.task}: judge must name the same metrics for every text")
         by_text = {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else {})}

@@ -45,15 +45,15 @@ class Evaluator:
             )
         return cls(judge, judge.lead())
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, ...]]:
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, ...] | None]:
         """Scores texts after their prompts.
 
         Args:
             pairs: (prompt, text). Where nothing at all comes before a text, it begins with the model's own token for
                 that; a model without one does not score the first token.
 
-        Returns: in the order asked, log-probabilities in nats, one for each of the evaluator's tokens of the text. ()
-            for a text without a token, and for one that its tokenizer cannot spell (unknown tokens): it is not known
+        Returns: in the order asked, log-probabilities in nats, one for each of the evaluator's tokens of the text; ()
+            for a text without a token. None for one that its tokenizer cannot spell (unknown tokens): it is not known
             then how likely the text is.
 
         Raises:
@@ -61,25 +61,31 @@ class Evaluator:
         """
         encoded = self.judge.tokenizer.encode_batch([prompt + text for prompt, text in pairs], add_special_tokens=False)
         split = [self._split(one, len(prompt)) for one, (prompt, _) in zip(encoded, pairs, strict=True)]
+        asked = []
         for (context, tokens), pair in zip(split, pairs, strict=True):
-            self._check(context, tokens, pair)
-        found = iter(score(self.judge.model, [sequence for sequence in split if sequence[1]]))
-        return [next(found) if tokens else () for _, tokens in split]
+            if tokens:
+                self._check(context, tokens, pair)
+                asked.append((context, tokens))
+        found = iter(score(self.judge.model, asked))
+        return [next(found) if tokens else tokens for _, tokens in split]
 
-    def _split(self, encoding: Any, prompt: int) -> tuple[Tokens, Tokens]:
-        """What is read and what is scored, of a tokenized string whose first `prompt` characters are the prompt."""
+    def _split(self, encoding: Any, prompt: int) -> tuple[Tokens, Tokens | None]:
+        """What is read and what is scored, of a tokenized string whose first `prompt` characters are the prompt.
+
+        None is scored of a text with unknown tokens.
+        """
         ids = tuple(encoding.ids)
         first = next((place for place, (_, end) in enumerate(encoding.offsets) if end > prompt), len(ids))
         context, tokens = self.lead + ids[:first], ids[first:]
-        if self.judge.unknown in tokens or not tokens:
-            return context, ()
-        if context:
+        if self.judge.unknown in tokens:
+            return context, None
+        if context or not tokens:
             return context, tokens
         return (tokens[:1], tokens[1:]) if self.judge.start is None else ((self.judge.start,), tokens)
 
     def _check(self, context: Tokens, tokens: Tokens, pair: tuple[str, str]) -> None:
         read, limit = len(context) + len(tokens) - 1, self.judge.positions
-        if tokens and limit is not None and read > limit:
+        if limit is not None and read > limit:
             raise CellError(
                 f"the evaluator {self.judge.name} reads {limit} tokens, which are too few for the {read} of prompt and "
                 f"text {''.join(pair)[:40]!r}..."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -14,9 +13,11 @@ from harness.inference.evaluator import Evaluator
 from harness.inference.mauve import Featurizer, mauve_frame
 from harness.inference.score import score
 from harness.request import Generated
-from harness.spec.cells import GenerationCell, TrainingCell
+from harness.spec.cells import GenerationCell
 from harness.training.cells import Worker, start_model
 from harness.training.inputs import Inputs
+
+Frames = Mapping[str, dict[str, pd.DataFrame]]
 
 
 def human_texts(
@@ -38,81 +39,75 @@ def human_texts(
     return found
 
 
-@dataclass(frozen=True)
 class Judging:
-    """The texts of one checkpoint's cells, to be judged by other models.
+    """Other models that judge the texts of one checkpoint; loaded before a text is sampled, so that faults come early.
 
-    Attributes:
-        worker: the store, where the base is.
-        cells: of one checkpoint.
-        texts: by cell uid.
-        frames: by cell uid; `generations` has a row a text, and is added to.
-        inputs: of the problem.
-        asked: prompts and human texts.
+    Raises:
+        CellError, UserError: the base is not there, or a judge cannot be loaded.
     """
 
-    worker: Worker
-    cells: Sequence[GenerationCell]
-    texts: Mapping[str, Sequence[Generated]]
-    frames: Mapping[str, dict[str, pd.DataFrame]]
-    inputs: Inputs
-    asked: Sequence[Asked]
+    def __init__(self, worker: Worker, cells: Sequence[GenerationCell], inputs: Inputs) -> None:
+        self._cells, self._inputs = cells, inputs
+        parent, judges = cells[0].parent, cells[0].judges
+        self._problem = parent.problem
+        device = self._problem.device
+        self._base: Any = None
+        if self._problem.base is not None or self._problem.model.folder is not None:
+            self._base = start_model(worker.store, parent, inputs).to(torch.device(device))
+        self._evaluator = Evaluator.load(judges.evaluator, device=device) if judges.evaluator else None
+        self._featurizer = Featurizer.load(judges.mauve, device=device) if judges.mauve else None
 
-    def add_all(self) -> None:
+    def add_to(self, frames: Frames, texts: Mapping[str, Sequence[Generated]], asked: Sequence[Asked]) -> None:
         """Adds what the un-tuned base, the grid's evaluator and MAUVE's features say of the texts.
 
+        Args:
+            frames: by cell uid; `generations` has a row a text, and is added to.
+            texts: by cell uid.
+            asked: prompts and human texts.
+
         Raises:
-            CellError: the base is not there, or a judge cannot judge these texts.
+            CellError: a judge cannot judge these texts.
         """
-        self._add_base()
-        self._add_evaluator()
-        self._add_mauve()
+        if self._base is not None:
+            self._add_base(frames, texts)
+        if self._evaluator is not None:
+            self._add_evaluator(frames, self._evaluator)
+        sampled = [cell for cell in self._cells if not cell.setting.human]
+        if self._featurizer is not None and sampled:
+            self._add_mauve(frames, sampled, asked, self._featurizer)
 
-    @property
-    def _parent(self) -> TrainingCell:
-        return self.cells[0].parent
-
-    def _add_base(self) -> None:
+    def _add_base(self, frames: Frames, texts: Mapping[str, Sequence[Generated]]) -> None:
         """Under the model that fine-tuning began with; a model from random weights has none."""
-        problem = self._parent.problem
-        if problem.base is None and problem.model.folder is None:
-            return
-        base = start_model(self.worker.store, self._parent, self.inputs).to(torch.device(problem.device))
-        eos = self.inputs.special.eos
+        eos = self._inputs.special.eos
         sequences = [
             (text.prompt.token_ids, _with_end(text.token_ids, text.finished, eos))
-            for cell in self.cells
-            for text in self.texts[cell.uid]
+            for cell in self._cells
+            for text in texts[cell.uid]
         ]
-        self._add_column("base_logprobs", score(base, sequences))
+        self._add_column(frames, "base_logprobs", score(self._base, sequences))
 
-    def _add_evaluator(self) -> None:
+    def _add_evaluator(self, frames: Frames, evaluator: Evaluator) -> None:
         """Under the evaluator's own tokens."""
-        checkpoint = self.cells[0].judges.evaluator
-        if checkpoint is None:
-            return
-        evaluator = Evaluator.load(checkpoint, device=self._parent.problem.device)
-        frames = [self.frames[cell.uid]["generations"] for cell in self.cells]
-        pairs = [pair for frame in frames for pair in zip(frame["prompt_text"], frame["text"], strict=True)]
-        self._add_column("evaluator_logprobs", evaluator.score(pairs))
+        tables = [frames[cell.uid]["generations"] for cell in self._cells]
+        pairs = [pair for table in tables for pair in zip(table["prompt_text"], table["text"], strict=True)]
+        self._add_column(frames, "evaluator_logprobs", evaluator.score(pairs))
 
-    def _add_column(self, name: str, logprobs: Sequence[tuple[float, ...]]) -> None:
-        rows = iter(logprobs)
-        for cell in self.cells:
-            self.frames[cell.uid]["generations"][name] = [list(next(rows)) for _ in self.texts[cell.uid]]
-
-    def _add_mauve(self) -> None:
+    def _add_mauve(
+        self, frames: Frames, sampled: Sequence[GenerationCell], asked: Sequence[Asked], featurizer: Featurizer
+    ) -> None:
         """Of every sampled cell against the first human text after each prompt; prompts are no part of either."""
-        checkpoint = self.cells[0].judges.mauve
-        sampled = [cell for cell in self.cells if not cell.setting.human]
-        if checkpoint is None or not sampled:
-            return
-        featurizer = Featurizer.load(checkpoint, device=self._parent.problem.device)
-        people = [list(one.humans[0].token_ids) for one in self.asked]
-        human = featurizer.features(self.inputs.tokenizer.decode_batch(people, skip_special_tokens=False))
+        people = [list(one.humans[0].token_ids) for one in asked]
+        human = featurizer.features(self._inputs.tokenizer.decode_batch(people, skip_special_tokens=False))
         for cell in sampled:
-            features = featurizer.features(self.frames[cell.uid]["generations"]["text"].tolist())
-            self.frames[cell.uid]["scores"] = mauve_frame(features, human, seed=self._parent.problem.seed)
+            features = featurizer.features(frames[cell.uid]["generations"]["text"].tolist())
+            frames[cell.uid]["scores"] = mauve_frame(features, human, seed=self._problem.seed)
+
+    def _add_column(self, frames: Frames, name: str, logprobs: Sequence[tuple[float, ...] | None]) -> None:
+        """One list a text; null where it is not known how likely the text is."""
+        rows = iter(None if scores is None else list(scores) for scores in logprobs)
+        for cell in self._cells:
+            table = frames[cell.uid]["generations"]
+            table[name] = pd.Series([next(rows) for _ in range(len(table))], index=table.index, dtype=object)
 
 
 def _with_end(token_ids: tuple[int, ...], finished: bool, eos: int | None) -> tuple[int, ...]:

@@ -14,8 +14,9 @@ TEXT = tuple(SETTING)
 _OFF = {"top_p": 1.0, "min_p": 0.0}
 _CLOSEST = (
     "human: texts that people wrote for the same prompts, scored by each checkpoint. to human: mean minus the human"
-    " mean of the same regime, paired by training replicate. Read which setting is closest to human, not which"
-    " perplexity is lowest: the texts that a model finds most probable are not those that people write."
+    " mean of the same regime, paired by training replicate, both over the prompts where both have a value. Read which"
+    " setting is closest to human, not which perplexity is lowest: the texts that a model finds most probable are not"
+    " those that people write."
 )
 _REFERENCES = (
     "n inference of human rows: references of a prompt; prompts may have different numbers of them and weigh the same."

@@ -29,8 +29,8 @@ def _flips(expansion: Expansion, store: Store) -> list[str]:
 
 def _rate(dependent: list[tuple[str, Record]]) -> str:
     """The pooled flip rate. All cells of one pass carry its one measurement, which counts once."""
-    measured = {(uid, *_counts(record)) for uid, record in dependent if "flips" in record.summary}
-    texts, differing = sum(m[1] for m in measured), sum(m[2] for m in measured)
+    measured = {(uid, r.summary.get("pass"), *_counts(r)) for uid, r in dependent if "flips" in r.summary}
+    texts, differing = sum(m[2] for m in measured), sum(m[3] for m in measured)
     if not texts:
         return "how often was not measured"
     low, high = share_interval(differing, texts)

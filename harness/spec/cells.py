@@ -231,13 +231,14 @@ class GenerationCell:
     """One training cell's checkpoint x a decoding setting x an inference replicate.
 
     Of the setting HUMAN it holds what people wrote, scored by the checkpoint; the level then counts the texts after
-    one prompt.
+    one prompt. `prompts` is the digest of the prompts.
     """
 
     parent: TrainingCell
     setting: Setting
     level: int
     decoding: Decoding
+    prompts: str
     judges: Judges = Judges()
     kind: str = field(default="generation", init=False)
 
@@ -256,15 +257,13 @@ class GenerationCell:
     @cached_property
     def identity(self) -> Identity:
         """Everything that can change its texts. The batch rows of generation are not in it: they cannot."""
-        # A conditional task's prompts are whole sources.
-        tokens = self.decoding.prompt_tokens if self.parent.problem.kind == "language" else None
         return {
             "kind": self.kind,
             "version": STAGE_VERSIONS["generation"],
             "training": self.parent.uid,
             "configuration": self.configuration,
             "decode": self.level,
-            "prompts": {"split": "test", "count": self.decoding.prompts, "tokens": tokens},
+            "prompts": {"split": "test", "count": self.decoding.prompts, "digest": self.prompts},
             **self.judges.identity,
         }
 

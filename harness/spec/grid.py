@@ -46,6 +46,7 @@ Whole = Annotated[int, BeforeValidator(_no_bool), Field(ge=0)]
 Fraction = Annotated[float, BeforeValidator(_no_bool), Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, BeforeValidator(_no_bool), Field(gt=0.0)]
 NonNegative = Annotated[float, BeforeValidator(_no_bool), Field(ge=0.0)]
+Temperature = Annotated[float, BeforeValidator(_no_bool), Field(ge=0.001, le=1000.0)]
 PositiveShare = Annotated[float, BeforeValidator(_no_bool), Field(gt=0.0, le=1.0)]
 ShareBelow1 = Annotated[float, BeforeValidator(_no_bool), Field(ge=0.0, lt=1.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}$")]
@@ -194,7 +195,7 @@ class SettingAxes(Strict):
     top_k: Annotated[
         list[Annotated[Any, BeforeValidator(_number_or_all)]], BeforeValidator(_as_list), Field(min_length=1)
     ] = Field(default=["all"], description="so many best tokens compete; 1 is greedy")
-    temperature: Annotated[list[Positive], BeforeValidator(_as_list), Field(min_length=1)] = [1.0]
+    temperature: Annotated[list[Temperature], BeforeValidator(_as_list), Field(min_length=1)] = [1.0]
     top_p: Annotated[list[PositiveShare], BeforeValidator(_as_list), Field(min_length=1)] = Field(
         default=[1.0], description="of those, the fewest with this share of the mass (nucleus); 1 is off"
     )

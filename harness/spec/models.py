@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.families import ENCODERS, FAMILIES, Family, first_position
+from harness.data.tokenizer import load_tokenizer
 from harness.errors import UserError, nearest
 from harness.spec.grid import ModelOptions
 from harness.spec.presets import PRESETS, Shape
@@ -93,9 +94,13 @@ def resolve_checkpoint(name: str, where: str) -> Checkpoint:
     folder = Path(os.path.expandvars(name)).expanduser().resolve()
     label = folder.name
     if not folder.is_dir():
-        folder, label = _download(name, where), name
+        folder, label = _download(name, f"{where}: {name}", ""), name
     _config(folder, f"{where}: {name}")
     _check_weights(folder, f"{where}: {name}")
+    try:
+        load_tokenizer(folder)
+    except UserError as error:
+        raise UserError(f"{where}: {name}: {error}") from None
     return Checkpoint(label, folder, _digest(folder))
 
 
@@ -144,7 +149,8 @@ def _checkpoint(name: str, options: ModelOptions, where: str) -> Model:
     folder = Path(os.path.expandvars(name)).expanduser().resolve()
     label = folder.name
     if not folder.is_dir():
-        folder, label = _download(name, where), name
+        presets = ", or " + ", ".join(f"scratch:{preset}" for preset in PRESETS)
+        folder, label = _download(name, f"{where}: models.{name}", presets), name
     config = _config(folder, f"{where}: models.{name}")
     family = config.get("model_type")
     if family not in FAMILIES:
@@ -182,20 +188,29 @@ def _config(folder: Path, where: str) -> dict[str, Any]:
     return config
 
 
-def _download(name: str, where: str) -> Path:
-    """The hub's snapshot folder: from the local cache where it is whole, else from the network."""
+def _download(name: str, where: str, more: str) -> Path:
+    """The hub's snapshot folder: from the local cache where it is whole, else from the network.
+
+    Args:
+        where: begins a message.
+        more: what else is allowed there, beside a hub id and a folder.
+    """
     if name.count("/") > 1 or name.startswith((".", "/", "~")):
-        raise UserError(f"{where}: models.{name}: no such folder")
+        raise UserError(f"{where}: no such folder")
     from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(name, allow_patterns=list(_FILES)))
     except Exception as error:  # noqa: BLE001 - the hub client raises a dozen types; each means "not to be had"
-        presets = ", ".join(f"scratch:{preset}" for preset in PRESETS)
         raise UserError(
-            f"{where}: models.{name}: no such folder, not in the hub's cache, and not to be had from the hub "
-            f"({type(error).__name__}); allowed: a hub id, a folder, or {presets}"
+            f"{where}: no such folder, not in the hub's cache, and not to be had from the hub "
+            f"({type(error).__name__}); allowed: a hub id, a folder{more}"
         ) from None
+
+
+def model_type(folder: Path) -> str:
+    """What the configuration of a checkpoint calls its family; empty where it does not say."""
+    return str(_config(folder, str(folder)).get("model_type", ""))
 
 
 def _digest(folder: Path) -> str:

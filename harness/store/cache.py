@@ -18,11 +18,16 @@ StoredText = dict[str, Any]
 
 
 class TextCache:
-    """The texts below one results folder."""
+    """The texts below one results folder.
+
+    Attributes:
+        damaged: cells whose texts could not be used, with the reason; whoever asks tells it.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._root = store.root / "texts"
+        self.damaged: dict[str, str] = {}
 
     def texts(self, cell: GenerationCell, checkpoint: str) -> dict[str, StoredText]:
         """Stored texts that a cell may use, by prompt id; each with the columns of the table `generations`.
@@ -30,20 +35,26 @@ class TextCache:
         Args:
             cell: what is to be generated.
             checkpoint: digest of the weights that it would be generated from.
-
-        Raises:
-            CellError: a cell that holds such texts is damaged.
         """
         if cell.parent.repeat or cell.setting.human:
             return {}  # a repeat asks whether the same texts come again; human texts are only scored
         folder = self._root / uid(_key(cell, checkpoint))
         found: dict[str, StoredText] = {}
         for name in sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []:
-            record = self._store.record(name)
-            if name != cell.uid and record is not None and record.status == "done":
-                rows = self._store.frame(name, "generations").to_dict("records")
-                found |= {row["prompt"]: {str(key): value for key, value in row.items()} for row in rows}
+            if name == cell.uid:
+                continue
+            try:
+                found |= self._of(name)
+            except CellError as error:  # another cell's damage costs this one a shortcut only
+                self.damaged[name] = str(error)
         return found
+
+    def _of(self, name: str) -> dict[str, StoredText]:
+        record = self._store.record(name)
+        if record is None or record.status != "done":
+            return {}
+        rows = self._store.frame(name, "generations").to_dict("records")
+        return {row["prompt"]: {str(key): value for key, value in row.items()} for row in rows}
 
     def remember(self, cell: GenerationCell, checkpoint: str) -> None:
         """Notes that a stored cell has texts of a checkpoint.

@@ -32,7 +32,7 @@ from harness.inference.metrics.registry import METRICS, Text
 from harness.spec.cells import GenerationCell, Problem
 from harness.store.store import Store
 
-LIBRARIES = ("numpy", "sacrebleu", "rouge-score")
+LIBRARIES = ("numpy", "sacrebleu", "rouge-score", "tokenizers")
 
 
 class TextMeasures:
@@ -43,7 +43,7 @@ class TextMeasures:
         self._folder = store.root / "cache" / "metrics"
         self._contexts: dict[str, Context] = {}
         self._copied: dict[str, Longs] = {}
-        self._code = code_digest()
+        self._digest = ""
 
     def expect(self, cells: Iterable[GenerationCell]) -> None:
         """Prepares stored cells that will be asked for: their texts are searched for copies together, which is quicker.
@@ -97,7 +97,9 @@ class TextMeasures:
         by_prompt: dict[str, list[Text]] = {}
         for cell in cells:
             generations = self._store.frame(cell.uid, "generations")
-            for prompt, text in zip(generations["prompt"], self._texts(cell, generations), strict=True):
+            # No metric of replicates asks for copies, which are costly to find.
+            texts = self._context(cell).texts(cell, generations, None)
+            for prompt, text in zip(generations["prompt"], texts, strict=True):
                 by_prompt.setdefault(prompt, []).append(text)
         return across_replicates(by_prompt)
 
@@ -118,11 +120,16 @@ class TextMeasures:
             raise CellError(f"generation cell {cell.uid} is not stored")
         return {name: digest for name, digest in record.checksums.items() if name.endswith(".parquet")}
 
+    def _code(self) -> str:
+        """Digest of the code; not taken before it is needed, as a user's own metrics are found while a grid expands."""
+        self._digest = self._digest or code_digest()
+        return self._digest
+
     def _key(self, cells: Sequence[GenerationCell]) -> str:
         """Of everything that can change the metrics of these cells."""
         content = {cell.uid: self._checksums(cell) for cell in cells}
         task = file_digest([_file(type(self._context(cells[0]).task))])
-        return uid({"cells": content, "code": self._code, "task": task})
+        return uid({"cells": content, "code": self._code(), "task": task})
 
     def _once(self, name: str, cells: Sequence[GenerationCell], compute: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         key = self._key(cells)

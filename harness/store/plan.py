@@ -32,9 +32,7 @@ def summary(expansion: Expansion, store: Store) -> Iterator[Table | Text]:
     yield table
     for line in _notes(expansion, cells, records):
         yield Text(line)
-    texts = _texts(expansion, store, records)
-    if texts:
-        yield Text(texts)
+    yield from map(Text, _texts(expansion, store, records))
 
 
 def _arm(cell: Cell) -> Arm:
@@ -91,7 +89,7 @@ def _notes(expansion: Expansion, cells: list[Cell], records: dict[str, Record]) 
     yield from (f"note: {note}" for note in expansion.notes)
 
 
-def _texts(expansion: Expansion, store: Store, records: dict[str, Record]) -> str:
+def _texts(expansion: Expansion, store: Store, records: dict[str, Record]) -> Iterator[str]:
     """How many texts are to be sampled, and how many of the missing cells' texts other cells have already."""
     missing = {
         cell.uid: cell
@@ -108,7 +106,10 @@ def _texts(expansion: Expansion, store: Store, records: dict[str, Record]) -> st
         known += len(prompts & stored.keys())
         wanted += len(prompts)
     reused = f" ({known} more of the missing cells are stored in other cells)" if known else ""
-    return f"{wanted - known} texts to generate{reused}" if missing else ""
+    if missing:
+        yield f"{wanted - known} texts to generate{reused}"
+    for reason in cache.damaged.values():
+        yield f"note: texts are not taken from a damaged cell: {reason}"
 
 
 def _time(to_do: list[Cell], records: dict[str, Record]) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from harness.analysis.settings import filters_of
+from harness.analysis.texts import METRICS, per_replicate, text_rows, whole_sets
 from harness.request import Setting
 from harness.spec.cells import GenerationCell, TrainingCell
 from harness.store import Record, Store
 from harness.store.measures import TextMeasures, by_setting
+from harness.store.stacked import Stack
 from harness.tracking.view import CellView, DatasetView, SettingView
 
 
@@ -90,13 +93,26 @@ def _settings(generation: Sequence[GenerationCell], store: Store, measures: Text
 
 
 def _setting(cells: list[GenerationCell], records: Mapping[str, Record], measures: TextMeasures) -> SettingView:
-    metrics = pd.concat([*(measures.of_cell(cell) for cell in cells), measures.across(cells)])
-    groups = metrics.groupby(["unit", "metric"])["value"]
-    means = {f"{unit}.{metric}": float(values.mean()) for (unit, metric), values in groups}
     setting = cells[0].setting
     params = {**setting.factors, "inference_replicates": len(cells)}
     count = sum(records[cell.uid].summary["texts"] for cell in cells)
-    return SettingView(_name(setting), params, means, count)
+    return SettingView(_name(setting), params, _means(cells, measures), count)
+
+
+def _means(cells: list[GenerationCell], measures: TextMeasures) -> dict[str, float]:
+    """Means by unit and metric of one checkpoint and setting, taken as the report takes them.
+
+    A metric with an infinite value, which a report refuses, is infinite: the mirror tells it as not finite.
+    """
+    stack = Stack()
+    for cell in cells:
+        stack.add(measures.of_cell(cell), cell.factors)
+    stack.add(measures.across(cells), {**cells[0].factors, "inference_replicate": None})
+    rows = stack.joined(METRICS)
+    infinite = np.isinf(rows["value"])
+    found = per_replicate(whole_sets(text_rows(rows[~infinite])))
+    means = dict(zip(found["unit"] + "." + found["metric"], map(float, found["mean"]), strict=True))
+    return means | dict.fromkeys(rows["unit"][infinite] + "." + rows["metric"][infinite], math.inf)
 
 
 def _name(setting: Setting) -> str:

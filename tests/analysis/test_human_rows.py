@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from harness.analysis.generation import generation
-from harness.analysis.human import HUMAN_NOTE
+from harness.analysis.human import HUMAN_NOTE, INCOMPARABLE
 
 SAMPLED = {
     0: {"p": [4.0, 6.0], "q": [1.0, 3.0]},
@@ -72,6 +72,7 @@ def test_a_replicate_without_human_texts_is_left_out_of_the_pairs(build):
     found = build(rows(SAMPLED, "5"), rows(less, "human")).loc[("5", "perplexity")]
     assert found["to_human"] == pytest.approx(np.mean([3.5 - 4.0, 4.0 - 3.5]))
     assert found["n_training"] == 3
+    assert found["note"] == "to human: 2 of 3 training replicates have human texts to pair"
 
 
 def test_without_human_texts_there_is_no_distance(build):
@@ -107,7 +108,59 @@ def test_sets_of_references_that_lack_prompts_are_left_out(build):
 def test_other_prompts_than_those_of_the_human_texts_are_told(build):
     fewer = {r: {"p": prompts["p"]} for r, prompts in HUMAN.items()}
     found = build(rows(SAMPLED, "5"), rows(fewer, "human")).loc[("5", "perplexity")]
+    assert found["note"] == "to human: over 1 of 2 prompts, where both have a value"
+    # of p alone: 5 - 3, 7 - 4, 5 - 3
+    assert found["to_human"] == pytest.approx(np.mean([2.0, 3.0, 2.0]))
+    assert found["mean"] == pytest.approx(np.mean([3.5, 5.5, 4.0]))
+    sets = {r: {"": [0.5]} for r in range(3)}
+    tables = [rows(sets, top_k, unit="set", metric="self-bleu-4") for top_k in ("5", "human")]
+    found = build(rows(SAMPLED, "5"), rows(fewer, "human"), *tables).loc[("5", "self-bleu-4")]
     assert "to human: 1 prompts have human texts, 2 have these" in found["note"]
+
+
+@pytest.mark.parametrize("unit", ["text", "prompt"])
+def test_a_prompt_counts_only_where_both_have_a_value(build, unit):
+    """Prompt q is far from p in both: its human value alone, or its sampled value alone, would move the difference."""
+    both = {r: {"p": [1.0 + r], "q": [50.0], "r": [3.0]} for r in range(3)}
+    lost = {0: {**both[0], "q": [math.nan]}, 1: {**both[1], "q": [math.nan], "r": [math.nan]}, 2: both[2]}
+    given = [rows(both, "human"), rows(both, "5")]
+    one = build(*given, rows(both, "5", unit, "m"), rows(lost, "human", unit, "m")).loc[("5", "m")]
+    other = build(*given, rows(lost, "5", unit, "m"), rows(both, "human", unit, "m")).loc[("5", "m")]
+    for found in (one, other):
+        assert found["to_human"] == 0.0
+        assert "to human: over 1 to 3 of 3 prompts, where both have a value" in found["note"]
+
+
+@pytest.mark.parametrize("metric", INCOMPARABLE)
+def test_some_metrics_have_no_difference_and_the_row_says_why(build, metric):
+    found = build(rows(SAMPLED, "5", metric=metric), rows(HUMAN, "human", metric=metric))
+    row = found.loc[("5", metric)]
+    assert row[["to_human", "to_human_low", "to_human_high"]].isna().all()
+    assert row["note"] == INCOMPARABLE[metric]
+    assert not math.isnan(row["mean"])
+    assert not math.isnan(found.loc[("human", metric), "mean"])
+    assert "no difference" not in found.loc[("human", metric), "note"]
+    alone = build(rows(SAMPLED, "5", metric=metric)).loc[("5", metric)]
+    assert alone["note"] == ""
+
+
+def test_a_crossed_design_that_lacks_a_pair_says_why_the_interval_is_missing(build, make_training_row, make_cell_row):
+    levels = [{"init": i, "order": o, "sample": 0, "mask": 0} for i in range(2) for o in range(2)]
+    runs = [make_training_row(f"none{r}", "none", r, "test", "loss", 0.5, task="e2e") | one
+            for r, one in enumerate(levels)]  # fmt: skip
+    training = pd.DataFrame(runs).assign(model="gpt2", design="crossed")
+    cells = pd.DataFrame([make_cell_row(f"none{r}", "none", r, task="e2e") for r in range(4)]).assign(model="gpt2")
+    sampled = {r: {"p": [float(r * r)], "q": [1.0]} for r in range(4)}
+    people = {r: {"p": [0.0], "q": [0.0]} for r in range(3)}
+    frame = pd.DataFrame([*rows(sampled, "5"), *rows(people, "human")]).astype({"inference_replicate": "Int64"})
+    found = generation(frame, cells, regimes=["none"], training=training).set_index("top_k").loc["5"]
+    assert not math.isnan(found["ci_low"])
+    assert math.isnan(found["to_human_low"])
+    assert found["to_human"] == pytest.approx(np.mean([0.5, 1.0, 2.5]))
+    assert found["note"] == (
+        "to human: 3 of 4 training replicates have human texts to pair; "
+        "to human: crossed design incomplete (3 of 4 runs): no interval"
+    )
 
 
 def test_lost_human_texts_of_one_checkpoint_are_an_alarm(build):

@@ -191,15 +191,16 @@ def warm_up(pool: ProcessPoolExecutor, shape: Shape) -> None:
 def main() -> None:
     """Prints the comparison of each shape. A round takes some seconds, a minute, or six minutes at gpt2-small."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=7, help="rounds of the quick shape; the others have a third")
-    parser.add_argument("--shapes", nargs="+", choices=[*SHAPES, "gpu"], default=["quick", "wide", "gpu"])
+    parser.add_argument("--repeats", type=int, default=7, help="rounds of the quick shape; gpt2-small: one for seven")
+    every = [*SHAPES, "gpu"]
+    parser.add_argument("--shapes", nargs="+", choices=every, default=every)
     arguments = parser.parse_args()
     logging.getLogger("transformers").setLevel(logging.ERROR)
     threads = torch.get_num_threads()
     print(f"seconds for one checkpoint's grid, medians of interleaved runs, {threads} cores")
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
         for name in arguments.shapes:
-            repeats = arguments.repeats if name == "quick" else max(1, arguments.repeats // 3)
+            repeats = max(1, arguments.repeats // {"quick": 1, "gpt2-small": 7}.get(name, 3))
             if name == "gpu":
                 print(compare_on_gpu(SHAPES["gpt2-small"], repeats), flush=True)
                 continue

@@ -84,6 +84,14 @@ def test_a_text_that_is_cut_is_not_defined(judge: ExactJudge) -> None:
     assert all(math.isnan(value) for value in found.values())
 
 
+@pytest.mark.parametrize("pieces", [(" flies",), (" ran", " . ."), (" ran", " .", " the"), (" ranx",), (" ran ",)])
+def test_a_cut_text_that_no_sentence_begins_with_is_ungrammatical(judge: ExactJudge, pieces: tuple[str, ...]) -> None:
+    hope = "".join(pieces) == " ran "
+    found = judge.judge(text("tom", *pieces))
+    assert found["sentence-ended"] == 0
+    assert math.isnan(found["grammatical"]) if hope else found["grammatical"] == found["true-probability"] == 0
+
+
 def test_an_end_of_text_token_ends_no_sentence(judge: ExactJudge) -> None:
     cut, ended = (judge.judge(text("tom", " ran", " .", finished=finished)) for finished in (False, True))
     assert math.isnan(cut["grammatical"])

@@ -9,7 +9,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from harness.data.encode import encode_stream
-from harness.data.prompts import Asked, asked_prompts, encoded_stream
+from harness.data.prompts import Asked, asked_prompts, digest, encoded_stream
 from harness.data.task import TaskData
 from harness.data.tokenizer import train_tokenizer
 from harness.errors import UserError
@@ -43,9 +43,9 @@ def asked(data: TaskData, tokenizer: Tokenizer, count: int, tokens: int = 6, roo
 
 @pytest.mark.parametrize("at", ["anywhere", "documents"])
 def test_more_prompts_keep_the_old_ones(pieces: Tokenizer, at: str) -> None:
-    many = asked(stream_task(prompts_at=at), pieces, 20)
-    assert len({one.prompt.id for one in many}) == 20
-    for count in (1, 7, 19):
+    many = asked(stream_task(prompts_at=at), pieces, 8)
+    assert len({one.prompt.id for one in many}) == 8
+    for count in (1, 5, 7):
         assert asked(stream_task(prompts_at=at), pieces, count) == many[:count]
 
 
@@ -74,25 +74,47 @@ def test_the_human_text_is_what_comes_next(characters: Tokenizer) -> None:
         assert not human.finished
 
 
-def test_every_place_can_be_a_prompt_and_no_more(characters: Tokenizer) -> None:
+def test_prompts_and_what_follows_them_never_overlap(characters: Tokenizer, pieces: Tokenizer) -> None:
+    stream = "\n".join(LINES)
+    for at in ("anywhere", "documents"):
+        places = sorted(
+            stream.index(one.prompt.text) for one in asked(stream_task(prompts_at=at), characters, 7, tokens=30, room=9)
+        )
+        assert all(after - before >= 39 for before, after in pairwise(places))
+
+
+def test_no_more_prompts_than_there_are() -> None:
     data = TaskData("language", {"test": pd.DataFrame({"text": ["abcdefghij"]})})
     letters = train_tokenizer("char", ["abcdefghij"], 100, "gpt2")
-    found = asked(data, letters, 5, tokens=4, room=2)
-    assert sorted(one.prompt.text for one in found) == ["abcd", "bcde", "cdef", "defg", "efgh"]
-    with pytest.raises(UserError, match=r"6 different prompts of 4 tokens, each with 2 after it, .* there are 5"):
-        asked(data, letters, 6, tokens=4, room=2)
+    assert [one.prompt.text for one in asked(data, letters, 1, tokens=3, room=2)] == ["abc"]
+    with pytest.raises(UserError, match=r"3 different prompts of 3 tokens, each with 2 of its own .*: there are [12]$"):
+        asked(data, letters, 3, tokens=3, room=2)
 
 
 def test_equal_prompts_count_once() -> None:
     data = TaskData("language", {"test": pd.DataFrame({"text": ["ab" * 20]})})
     letters = train_tokenizer("char", ["ab"], 100, "gpt2")
-    assert len(asked(data, letters, 2, tokens=4, room=2)) == 2
-    with pytest.raises(UserError, match="there are 2"):
-        asked(data, letters, 3, tokens=4, room=2)
+    assert len(asked(data, letters, 2, tokens=4, room=1)) == 2
+    with pytest.raises(UserError, match=r"there are 2$"):
+        asked(data, letters, 3, tokens=4, room=1)
+
+
+def test_the_digest_is_of_the_prompts(characters: Tokenizer) -> None:
+    one, two = (asked(stream_task(prompts_at=at), characters, 5, tokens=20) for at in ("anywhere", "documents"))
+    assert digest(one) == digest(asked(stream_task(), characters, 5, tokens=20)) != digest(two)
+    assert digest(one[:4]) != digest(one)
+
+
+def test_a_character_of_several_tokens_begins_a_document_once() -> None:
+    frame = pd.DataFrame({"text": ["\u201cquoted\u201d text", "\u201canother\u201d"]})
+    tokenizer = train_tokenizer("bpe", ["plain words only"], 300, "gpt2")
+    stream, starts = encoded_stream(frame, tokenizer, "\n")
+    assert len(starts) == 2
+    assert tokenizer.decode(stream[starts[1] :].tolist()) == "\u201canother\u201d"
 
 
 def test_prompts_at_documents_begin_a_document(pieces: Tokenizer) -> None:
-    prompts = asked(stream_task(prompts_at="documents"), pieces, 12)
+    prompts = asked(stream_task(prompts_at="documents"), pieces, 8)
     assert all(one.prompt.text.startswith("line ") for one in prompts)
 
 

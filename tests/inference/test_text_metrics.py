@@ -6,14 +6,16 @@ import math
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from statistics import mean
 
 import numpy as np
 import pytest
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
+from harness.errors import CellError
 from harness.inference.metrics import METRICS, Text, prompt_metrics, set_metrics, text_metrics
-from harness.inference.metrics.registry import text_metric
+from harness.inference.metrics.registry import TextMetric, text_metric
 
 
 def texts(*sequences: tuple[int, ...]) -> list[Text]:
@@ -154,3 +156,10 @@ def test_replicate_distinctness() -> None:
     assert of((1,), (1,)) == of((), ()) == 0
     assert of((1,), (2,)) == of((1,), ()) == of((1, 2), (1,)) == 1
     assert math.isnan(of((1, 2)))
+
+
+@pytest.mark.parametrize("bad", [lambda text: 1 / 0, lambda text: float("inf"), lambda text: "no number"])
+def test_a_metric_that_fails_is_named(bad: Callable[[Text], float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METRICS, "bad", TextMetric("bad", "text", "-", "-", bad))
+    with pytest.raises(CellError, match="text metric bad: "):
+        text_metrics([Text((1,))])

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from nltk.translate.bleu_score import corpus_bleu
 from rouge_score.rouge_scorer import RougeScorer
 
+from harness.analysis.human import INCOMPARABLE
 from harness.inference.metrics import METRICS, Text, set_metrics, text_metrics
 from harness.inference.metrics import references as references_module
 
@@ -110,11 +113,40 @@ def test_rouge_l_by_hand() -> None:
 
 
 def test_without_references_nothing_is_defined() -> None:
-    texts = [compared("the pub", "the pub"), compared("the pub")]
-    assert text_metrics(texts)["rouge-l"].tolist() == pytest.approx([100, math.nan], nan_ok=True)
+    texts = [compared("the pub"), compared("near it")]
+    assert text_metrics(texts)["rouge-l"].tolist() == pytest.approx([math.nan] * 2, nan_ok=True)
     for name in NAMES:
         assert math.isnan(set_metrics(texts)[name])
         assert math.isnan(set_metrics([])[name])
+
+
+@pytest.mark.parametrize("place", [0, 5, 12])
+def test_a_text_without_a_reference_is_left_out_of_its_set(place: int) -> None:
+    """One prompt of e2e's with a single human text must not cost the human row its values."""
+    texts = draw(3)
+    found = set_metrics([*texts[:place], compared("a text of nobody's prompt"), *texts[place:]])
+    assert {name: found[name] for name in NAMES} == {name: set_metrics(texts)[name] for name in NAMES}
+    assert all(5 < found[name] < 95 for name in NAMES)
+
+
+def test_an_unknown_string_among_others_is_no_number() -> None:
+    unknown = Text((1, 2), string="", references=("the pub",))
+    for name in NAMES:
+        assert math.isnan(set_metrics([*draw(3), unknown])[name])
+        assert not math.isnan(set_metrics([*draw(3), Text((1, 2))])[name])
+
+
+def test_the_metrics_that_read_references_have_no_difference_to_human_and_say_why() -> None:
+    texts = [replace(text, logprobs=(-1.0,) * len(text.token_ids), vocabulary=50) for text in draw(4)]
+    alone = [replace(text, references=("the pub",)) for text in texts]
+    with_all, with_one = set_metrics(texts), set_metrics(alone)
+    reading = {name for name, value in with_all.items() if value == value and value != with_one[name]}
+    each, each_alone = text_metrics(texts), text_metrics(alone)
+    reading |= {name for name in each if not np.array_equal(each[name], each_alone[name], equal_nan=True)}
+    assert reading == {"bleu", "chrf", "rouge-l", "rouge-l-set"}
+    for name in reading:
+        assert INCOMPARABLE[name] == "no difference to human: a human text has one reference fewer"
+        assert "human texts: against the other references, one fewer" in METRICS[name].description
 
 
 def test_an_empty_text_is_compared_and_an_unknown_string_is_not() -> None:

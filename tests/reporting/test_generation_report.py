@@ -172,8 +172,8 @@ def expansion(*uids, human=()):
     return SimpleNamespace(notes=["a note of the task"], training=[], generation=cells)
 
 
-def flipped(texts, differing):
-    return {"rows_independent": False, "flips": {"texts": texts, "differing": differing}}
+def flipped(texts, differing, name="one"):
+    return {"rows_independent": False, "pass": name, "flips": {"texts": texts, "differing": differing}}
 
 
 def test_a_measured_flip_rate_is_pooled_over_checkpoints_and_counted_once_in_each():
@@ -185,6 +185,12 @@ def test_a_measured_flip_rate_is_pooled_over_checkpoints_and_counted_once_in_eac
     # Clopper-Pearson of 4 of 128: scipy.stats.beta.ppf(.025, 4, 125) and ppf(.975, 5, 124)
     assert "4 of 128 texts differed" in lines[1]
     assert "flip rate 0.0312, 95 % interval (Clopper-Pearson) 0.0086 to 0.0781" in lines[1]
+
+
+def test_two_passes_of_one_checkpoint_are_two_measurements_also_with_equal_counts():
+    store = Stored(a1=flipped(64, 2), a2=flipped(64, 2), a3=flipped(64, 2, "two"), a4=flipped(64, 0, "three"))
+    line = grid_notes(expansion("a1", "a2", "a3", "a4"), store)[1]
+    assert "4 of 192 texts differed" in line
 
 
 def test_cells_whose_rows_are_independent_need_no_note_and_an_unmeasured_rate_is_said():

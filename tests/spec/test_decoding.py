@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from toolbox import LANGUAGE, tiny_grid, write_data
 
+from harness.data.tokenizer import save_tokenizer, train_tokenizer
 from harness.errors import UserError
 from harness.request import HUMAN, Setting
 from harness.spec.cells import GenerationCell
@@ -120,6 +121,7 @@ def test_judges_are_known_by_content_and_missing_ones_are_refused(home: Path) ->
         (home / name).mkdir()
         (home / name / "config.json").write_text('{"model_type": "gpt2"}')
         (home / name / "model.safetensors").write_bytes(weights)
+        save_tokenizer(train_tokenizer("char", ["abc"], 50, "gpt2"), home / name)
     plain, *judged = (
         cells(home, **judge)[0].uid
         for judge in ({}, *({"evaluator": str(home / name)} for name in ("one", "same", "other")))
@@ -129,6 +131,14 @@ def test_judges_are_known_by_content_and_missing_ones_are_refused(home: Path) ->
     (home / "empty").mkdir()
     with pytest.raises(UserError, match=r"decoding.evaluator: .*config.json is missing"):
         cells(home, evaluator=str(home / "empty"))
+    (home / "one" / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match=r"decoding.evaluator: .*no tokenizer"):
+        cells(home, evaluator=str(home / "one"))
+    (home / "same" / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(UserError, match=r"decoding.evaluator: .*an encoder predicts no next token"):
+        cells(home, evaluator=str(home / "same"))
+    with pytest.raises(UserError, match=r"decoding.evaluator: nowhere/at/all: no such folder"):
+        cells(home, evaluator="nowhere/at/all")
     with pytest.raises(UserError, match=r"decoding.mauve: compares with human texts"):
         cells(home, mauve=str(home / "one"), human=False)
 

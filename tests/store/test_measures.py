@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from stored_texts import SAID, StoredTexts
 
+from harness.analysis.generation import generation
 from harness.errors import CellError
 from harness.inference.metrics.registry import METRICS, Text, TextMetric
+from harness.store import Store
 from harness.store import measures as module
 from harness.store.measures import TextMeasures
 from harness.store.tables import COLUMNS, build_tables
-from harness.tracking.views import cell_view
+from harness.tracking.views import _means, cell_view
 
 
 class Counted:
@@ -192,7 +195,7 @@ def test_tables_of_texts_are_whole_and_equal_when_rebuilt(stored: StoredTexts) -
         pd.testing.assert_frame_equal(again[name], table, check_exact=True)
 
 
-def test_the_mirror_shows_the_means_of_the_tables(stored: StoredTexts) -> None:
+def test_the_mirror_shows_the_means_of_the_report(stored: StoredTexts) -> None:
     stored.save_all()
     training = stored.expansion.training[1]
     mine = [cell for cell in stored.expansion.generation if cell.parent is training]
@@ -203,9 +206,34 @@ def test_the_mirror_shows_the_means_of_the_tables(stored: StoredTexts) -> None:
     assert view.settings[1].params == {
         "top_k": "5", "temperature": 1.0, "top_p": 1.0, "min_p": 0.0, "inference_replicates": 3
     }  # fmt: skip
-    metrics = build_tables(stored.expansion, stored.store)["generation_metrics"].query("training_replicate == 1")
-    means = metrics.groupby(["top_k", "unit", "metric"])["value"].mean()
-    for setting, top_k in zip(view.settings, ("1", "5", "human"), strict=True):
-        for name, value in setting.metrics.items():
-            wanted = float(means[(top_k, *name.split(".", 1))])
-            assert value == pytest.approx(wanted, rel=1e-12, nan_ok=True), name
+    tables = build_tables(stored.expansion, stored.store)
+    mine = tables["generation_metrics"].query("training_replicate == 1")
+    report = generation(mine, tables["cells"], regimes=["none"]).set_index(["top_k", "unit", "metric"])["mean"]
+    shown = {
+        (str(setting.params["top_k"]), *name.split(".", 1)): value
+        for setting in view.settings
+        for name, value in setting.metrics.items()
+    }
+    assert shown == pytest.approx(report.to_dict(), rel=1e-15, nan_ok=True)
+    # One prompt has one reference only: it is left out, and does not cost the set its value.
+    assert not any(math.isnan(shown["human", "set", name]) for name in ("bleu", "chrf", "rouge-l-set"))
+    # Prompts have 3, 2 and 1 references: pooled, the human numbers would be others.
+    pooled = mine[mine["top_k"] == "human"].groupby(["unit", "metric"])["value"].mean()
+    differing = [key for key, value in pooled.items() if abs(shown["human", *key] - value) > 1e-6]
+    assert {("text", "length"), ("set", "distinct-2-set"), ("text", "rouge-l")} <= set(differing)
+
+
+def test_an_infinite_value_is_left_to_the_mirror_to_tell(stored: StoredTexts) -> None:
+    cells = [stored.cell("5", level) for level in range(3)]
+    for cell, value in zip(cells, (0.5, math.inf, 0.25), strict=True):
+        stored.save(cell, scores=pd.DataFrame({"unit": ["set"], "prompt": [""], "metric": ["mauve"], "value": [value]}))
+    found = _means(cells, TextMeasures(stored.store))
+    assert found["set.mauve"] == math.inf
+    assert found["text.length"] == 15
+
+
+def test_code_is_looked_at_when_a_number_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's own metrics are found while a grid expands, after a run has made its measures."""
+    measures = TextMeasures(Store(tmp_path))
+    monkeypatch.setitem(METRICS, "late", TextMetric("late", "text", "-", "-", a_metric))
+    assert measures._code() == module.code_digest()

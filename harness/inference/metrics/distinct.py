@@ -9,7 +9,7 @@ from harness.inference.metrics.ngrams import ngrams
 from harness.inference.metrics.pooled import ngram_frequencies
 from harness.inference.metrics.registry import Text, text_metric
 
-_SOURCE = "Li, Galley, Brockett, Gao, Dolan 2016, arXiv 1510.03055"
+_SOURCE = "after Li, Galley, Brockett, Gao, Dolan 2016, arXiv 1510.03055, who divide by the number of tokens"
 
 
 def distinct(text: Text, n: int) -> float:

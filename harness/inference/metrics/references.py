@@ -1,4 +1,8 @@
-"""What the metrics that compare with human texts share."""
+"""What the metrics that compare with human texts share.
+
+A human text is compared with the other references of its prompt, one fewer than a sampled text of that prompt has; the
+human text of a prompt with one reference has none left, and is left out of its set.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import Any, Literal
 from harness.inference.metrics.registry import Text
 
 Scorer = Literal["BLEU", "CHRF"]
+HUMAN = "human texts: against the other references, one fewer; left out where there is no other"  # for descriptions
 KEPT = 5_000  # references whose n-grams are kept for the next set: about 0.5 GB for chrF at a sentence each
 
 
@@ -18,11 +23,17 @@ def comparable(text: Text) -> bool:
     return bool(text.references) and bool(text.string or not text.token_ids)
 
 
-def corpus_score(scorer: Scorer, texts: Sequence[Text]) -> float:
-    """Score of sacrebleu, with its own settings, for all texts together.
+def with_references(texts: Sequence[Text]) -> list[Text]:
+    """The texts of a set that can be compared: without those of prompts that have no (other) reference."""
+    return [text for text in texts if text.references]
 
-    Returns: 0 to 100; NaN if there is no text or one has no reference.
+
+def corpus_score(scorer: Scorer, texts: Sequence[Text]) -> float:
+    """Score of sacrebleu, with its own settings, for all texts that have a reference together.
+
+    Returns: 0 to 100; NaN if none has a reference, or the string of one that has is not known.
     """
+    texts = with_references(texts)
     if not texts or not all(map(comparable, texts)):
         return float("nan")
     references = tuple(text.references for text in texts)

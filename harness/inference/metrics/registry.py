@@ -8,12 +8,15 @@ A text too short for a metric gets NaN, not a 0 that looks like a finding; each 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from harness.errors import CellError
 
 Unit = Literal["text", "set", "prompt"]
 Function = TypeVar("Function", bound=Callable[[Any], float])
@@ -86,16 +89,31 @@ def _of(unit: Unit) -> list[TextMetric]:
     return [metric for _, metric in sorted(METRICS.items()) if metric.unit == unit]
 
 
+def _value(metric: TextMetric, argument: Any) -> float:
+    """One value of a metric.
+
+    Raises:
+        CellError: the metric fails, or gives what is no number or infinite (NaN means not defined).
+    """
+    try:
+        value = float(metric.function(argument))
+    except Exception as error:
+        raise CellError(f"text metric {metric.name}: {type(error).__name__}: {error}") from error
+    if math.isinf(value):
+        raise CellError(f"text metric {metric.name}: gives {value}; what is not defined must be NaN")
+    return value
+
+
 def text_metrics(texts: Sequence[Text]) -> dict[str, NDArray[np.float64]]:
     """Every metric of unit text: float64 [number of texts] by name."""
-    return {metric.name: np.array([metric.function(text) for text in texts], dtype=float) for metric in _of("text")}
+    return {metric.name: np.array([_value(metric, text) for text in texts], dtype=float) for metric in _of("text")}
 
 
 def set_metrics(texts: Sequence[Text]) -> dict[str, float]:
     """Every metric of unit set, of all prompts' texts of one setting and replicate."""
-    return {metric.name: float(metric.function(texts)) for metric in _of("set")}
+    return {metric.name: _value(metric, texts) for metric in _of("set")}
 
 
 def prompt_metrics(texts: Sequence[Text]) -> dict[str, float]:
     """Every metric of unit prompt, of the replicates of one prompt at one setting."""
-    return {metric.name: float(metric.function(texts)) for metric in _of("prompt")}
+    return {metric.name: _value(metric, texts) for metric in _of("prompt")}

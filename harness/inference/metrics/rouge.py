@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from harness.inference.metrics.references import comparable
+from harness.inference.metrics.references import HUMAN, comparable, with_references
 from harness.inference.metrics.registry import Text, text_metric
 
 _SOURCE = "Lin 2004, ACL W04-1013; words as in Google's rouge-score, no stemming"
@@ -17,11 +17,12 @@ CACHED = 1 << 14  # strings whose words, and texts whose score, are kept: for th
     "rouge-l",
     unit="text",
     source=_SOURCE,
-    description="ROUGE-L F1 of one text against the reference that it matches best, 0 to 100",
+    description=f"ROUGE-L F1 of one text against the reference that it matches best, 0 to 100; {HUMAN}",
 )
 def rouge_l(text: Text) -> float:
     """100 * the largest F1 over the references: 2 P R / (P + R), P and R the longest common subsequence of words over
-    the words of the text and of the reference. Words are runs of a-z and 0-9 in lower case.
+    the words of the text and of the reference. Words are runs of a-z and 0-9 in lower case. A human text is compared
+    with the OTHER references of its prompt, one fewer than a sampled text has.
 
     Returns: 0 to 100, 0 if one side has no word; NaN without a reference.
     """
@@ -30,10 +31,19 @@ def rouge_l(text: Text) -> float:
     return _best(text.string, text.references)
 
 
-@text_metric("rouge-l-set", unit="set", source=_SOURCE, description="mean of rouge-l over all prompts' texts, 0 to 100")
+@text_metric(
+    "rouge-l-set",
+    unit="set",
+    source=_SOURCE,
+    description=f"mean of rouge-l over all prompts' texts, 0 to 100; {HUMAN}",
+)
 def rouge_l_of_set(texts: Sequence[Text]) -> float:
-    """Mean over the texts, each counts the same; NaN if there is no text or one has no reference."""
-    return math.fsum(map(rouge_l, texts)) / len(texts) if texts else float("nan")
+    """Mean over the texts that have a reference, each counts the same: without human texts of one-reference prompts.
+
+    Returns: 0 to 100; NaN if no text has a reference, or the string of one that has is not known.
+    """
+    compared = with_references(texts)
+    return math.fsum(map(rouge_l, compared)) / len(compared) if compared else float("nan")
 
 
 @lru_cache(maxsize=CACHED)
