@@ -1,8 +1,11 @@
-"""Files that are whole or unchanged."""
+"""Files that are whole or unchanged, and files of the user's that are run."""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import os
+import sys
 import uuid
 from pathlib import Path
 
@@ -29,3 +32,18 @@ def write_atomically(path: Path, content: bytes | str) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def import_file(path: Path, kind: str) -> None:
+    """Runs a user's Python file as a module of its own, under a name that its path decides.
+
+    Raises:
+        Exception: whatever the file raises.
+    """
+    name = f"twodice_{kind}_{hashlib.sha256(os.fspath(path).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)

@@ -7,9 +7,6 @@ A task file stands in a `tasks/` folder and is found by its name (`toy-sentiment
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import os
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +18,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import UserError, nearest
+from harness.files import import_file
 
 Kind = Literal["classification", "language", "conditional"]
 
@@ -205,14 +203,8 @@ def find_task(name: str) -> Task:
 
 @cache
 def _import_task(name: str, path: Path) -> Task:
-    module_name = f"twodice_task_{hashlib.sha256(os.fspath(path).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        import_file(path, "task")
     except Exception as error:
         raise UserError(f"task file {path} fails to import: {type(error).__name__}: {error}") from error
     if name not in _REGISTRY:

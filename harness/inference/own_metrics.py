@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
-import sys
 from functools import cache
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.files import import_file
 from harness.inference.metrics import METRICS
 
 FOLDER = "text_metrics"
@@ -27,15 +24,9 @@ def load_own_metrics() -> None:
 
 @cache
 def _load(path: Path) -> None:
-    name = f"twodice_metric_{hashlib.sha256(os.fspath(path).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
     before = set(METRICS)
     try:
-        spec.loader.exec_module(module)
+        import_file(path, "metric")
     except Exception as error:
         for half in set(METRICS) - before:
             del METRICS[half]
