@@ -137,14 +137,14 @@ class Verifier:
         """The job of one checkpoint's texts: of the stored one or, where none was kept, of the one trained here."""
         cells = [cell for cell in group if self._readable(cell)]
         source = group[0].parent
-        base = source.problem.base
+        base, blame = source.problem.base, f"its training cell {source.uid}"
         fault = lend(self.store if has_checkpoint(self.store, source.uid) else trained, source.uid, read)
-        if base and not fault:
-            fault = lend(self.store, base.uid, read)  # it scores the texts
+        if base and not fault:  # it scores the texts
+            blame, fault = f"its base {base.uid}", lend(self.store, base.uid, read)
         if not fault:
             return Job(source, tuple(cells), train=False) if cells else None
         for cell in cells:
-            self._judge(cell, Verdict(cell.uid, "failed", f"not re-run: its training cell {source.uid}: {fault}"))
+            self._judge(cell, Verdict(cell.uid, "failed", f"not re-run: {blame}: {fault}"))
         return None
 
     def _round(self, planned: Sequence[Job | None], again: Store, keep: str, needed: set[str]) -> None:

@@ -147,17 +147,22 @@ def check_train_sizes(
 
 def check_prompts(decoding: Decoding, data: TaskData, tokenizer: Tokenizer, model: Model, where: str) -> list[Asked]:
     """The prompts; refuses a test split with too few, and a generation that is longer than the positions."""
+    if data.kind == "language":
+        _check_positions(decoding, decoding.prompt_tokens, model, where)
     try:
         asked = prompts_of(decoding, data, tokenizer)
     except UserError as error:
         raise UserError(f"{where}: decoding.prompts: {error}") from None
-    longest = max(len(one.prompt.token_ids) for one in asked)
+    _check_positions(decoding, max(len(one.prompt.token_ids) for one in asked), model, where)
+    return asked
+
+
+def _check_positions(decoding: Decoding, longest: int, model: Model, where: str) -> None:
     if longest + decoding.max_new_tokens > model.positions:
         raise UserError(
             f"{where}: decoding: {longest} prompt tokens + {decoding.max_new_tokens} new tokens exceed the model's "
             f"{model.positions} positions"
         )
-    return asked
 
 
 def prompts_of(decoding: Decoding, data: TaskData, tokenizer: Tokenizer) -> list[Asked]:

@@ -10,7 +10,6 @@ import pytest
 from rich.text import Text
 from toolbox import LANGUAGE, TINY, tiny_grid, write_data
 
-from harness.errors import CellError
 from harness.executors.run import Outcome, Runner
 from harness.spec.cells import GenerationCell
 from harness.spec.load import parse_grid
@@ -49,7 +48,7 @@ def planned(root: Path, decoding: dict[str, Any], levels: int) -> list[str]:
 
     store = Store(root / "results")
     parts = summary(expand(runner(root, decoding, levels).grid, store, None), store)
-    return [part.plain for part in parts if isinstance(part, Text) and "texts to generate" in part.plain]
+    return [part.plain for part in parts if isinstance(part, Text) and "texts " in part.plain]
 
 
 def generated(store: Store, cells: list[GenerationCell]) -> int:
@@ -122,9 +121,8 @@ def test_texts_of_other_weights_or_settings_are_never_used(
     assert cache.texts(human, digest) == {}
 
 
-def test_a_damaged_source_is_told_and_not_used(
-    grown: Grown,
-) -> None:
+def test_a_damaged_source_is_told_and_not_used(grown: Grown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(grown[0])
     store = Store(grown[0] / "results")
     cell = next(one for one in grown[2].expansion.generation if one.setting.top_k == 5 and one.level == 1)
     source = next(one for one in grown[1].expansion.generation if one.setting.top_k == 5 and one.level == 1)
@@ -134,7 +132,11 @@ def test_a_damaged_source_is_told_and_not_used(
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + b"x")
     try:
-        with pytest.raises(CellError, match="checksum"):
-            TextCache(store).texts(cell, record.summary["checkpoint"])
+        cache = TextCache(store)
+        assert cache.texts(cell, record.summary["checkpoint"]) == {}
+        assert "checksum" in cache.damaged[source.uid]
+        more = {**LARGE, "prompts": 7}
+        lines = planned(grown[0], more, LEVELS["large"])
+        assert any("texts are not taken from a damaged cell" in line and source.uid in line for line in lines)
     finally:
         path.write_bytes(whole)

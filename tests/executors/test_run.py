@@ -112,7 +112,7 @@ def test_one_more_k_and_replicate_computes_only_their_rows(finished: tuple[Path,
     old, new = comparable(root), comparable(root, "wider")
     shared = new["generations"][new["generations"]["uid"].isin(old["generations"]["uid"])]
     one, two = (table.sort_values(["uid", "prompt"], ignore_index=True) for table in (old["generations"], shared))
-    assert len(one) == 4 * 5 * 6
+    assert len(one) == 4 * 6 * 6
     pd.testing.assert_frame_equal(one, two, check_exact=True)
     # A grid run in one go, elsewhere, has the very same texts.
     write_data(home)

@@ -111,7 +111,7 @@ def test_most_tasks_judge_nothing(home: Path, language: dict[str, Any]) -> None:
 def test_a_judge_that_fails_or_changes_its_mind_is_an_error(stored: StoredTexts) -> None:
     cell = stored.cell()
     generations = stored.save(cell)
-    with pytest.raises(CellError, match="task paired cannot judge its texts: a question"):
+    with pytest.raises(CellError, match="task paired cannot judge its texts: ValueError: a question"):
         stored.context.judged(generations.assign(text="?"))
     with pytest.raises(CellError, match="the same metrics for every text"):
         stored.context.judged(generations.assign(text=["!", *generations["text"][1:]]))

@@ -30,8 +30,8 @@ def uids(grid: dict[str, Any], home: Path) -> list[str]:
 def test_the_product_of_the_axes(tiny: Grid, home: Path) -> None:
     expansion = expanded(tiny(**LANGUAGE), home)
     assert len(expansion.training) == 2 * 2
-    # k=1 once, k=5 and all for each of two decode levels
-    assert len(expansion.generation) == 4 * (1 + 2 * 2)
+    # k=1 once, k=5 and all for each of two decode levels, human texts once
+    assert len(expansion.generation) == 4 * (1 + 2 * 2 + 1)
     assert len({cell.uid for cell in expansion.cells}) == len(expansion.cells)
 
 
@@ -103,7 +103,7 @@ def test_k_of_the_whole_vocabulary_is_all_and_greedy_has_one_level(tiny: Grid, h
     decoding = {**LANGUAGE["decoding"], "top_k": [1, 5, 10_000, "all"], "temperature": [0.7, 1.0]}
     expansion = expanded(tiny(**{**LANGUAGE, "decoding": decoding}), home)
     settings = {(cell.setting.label, cell.setting.temperature) for cell in expansion.generation}
-    assert settings == {("1", 1.0), ("5", 0.7), ("5", 1.0), ("all", 0.7), ("all", 1.0)}
+    assert settings == {("1", 1.0), ("5", 0.7), ("5", 1.0), ("all", 0.7), ("all", 1.0), ("human", 1.0)}
     assert {cell.level for cell in expansion.generation if cell.setting.greedy} == {0}
 
 

@@ -52,7 +52,7 @@ def test_shipped_grids_parse_and_are_named_like_their_file(path: Path) -> None:
         ({"by_task": {"sst": {}}}, "by_task.sst: no such task"),
         ({"by_task": {"csv": {"step": 5}}}, "by_task.csv.step: unknown key, did you mean 'steps'"),
         ({"decoding": {"top_k": [0]}}, "decoding.top_k.0: must be a whole number from 1 or 'all', is '0'"),
-        ({"decoding": {"top_k": [5], "temperature": [0]}}, "decoding.temperature.0: .*greater than 0"),
+        ({"decoding": {"top_k": [5], "temperature": [0]}}, "decoding.temperature.0: .*greater than or equal to 0.001"),
         ({"seed": -1}, "seed: "),
         ({"seed": "abc"}, "seed: must be a number"),
         ({"name": "../escape"}, "name: "),
