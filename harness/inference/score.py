@@ -22,6 +22,7 @@ from harness.data.families import first_position
 from harness.errors import CellError
 from harness.evaluation.mode import eval_mode
 from harness.inference.engine import FEWEST_ROWS
+from harness.inference.sums import log_normalisers
 
 Tokens = tuple[int, ...]
 Item = TypeVar("Item")
@@ -87,12 +88,6 @@ def vocabulary(model: Any) -> int:
     return int(model.get_input_embeddings().num_embeddings)
 
 
-def log_normaliser(logits: Tensor) -> Tensor:
-    """Log sum exp of logits [N, V], float64 [N]; the exponentials are taken in the logits' own precision."""
-    top = logits.amax(1, keepdim=True)
-    return (logits - top).exp_().sum(1).double().log_() + top[:, 0].double()
-
-
 def _total(sequence: tuple[Tokens, Tokens]) -> int:
     return len(sequence[0]) + len(sequence[1])
 
@@ -120,7 +115,7 @@ def _score_batch(model: Any, batch: Sequence[tuple[Tokens, Tokens]]) -> list[tup
 def _logprobs(logits: Tensor, tokens: Tensor) -> tuple[float, ...]:
     """Log-probabilities of token ids [N] under logits [N, V]."""
     logits = logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
-    found = logits.gather(1, tokens[:, None])[:, 0].double() - log_normaliser(logits)
+    found = logits.gather(1, tokens[:, None])[:, 0].double() - log_normalisers(logits)
     if not found.isfinite().all():
         raise CellError("the model gives a text a log-probability that is not finite")
     return tuple(found.tolist())
