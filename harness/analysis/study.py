@@ -21,7 +21,7 @@ class Study:
         reference: the regime that the others are compared with.
         seed: the study seed; every draw of the analysis follows from it.
         runs: blocks of unit `split`: one value a run, for every training metric.
-        examples: blocks of unit `example`: loss and accuracy by row of a split, where the rows are the same in all runs.
+        examples: blocks of unit `example`: loss and accuracy by row of a split, of the same rows in all runs.
         texts: blocks of units `text`, `prompt` and `set`.
     """
 
