@@ -46,12 +46,16 @@ def main() -> None:
 @app.command()
 def plan(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> None:
     """Print the cells of GRID: what is done, what is missing and why."""
+    from harness.analysis.pilot import design_lines, pilot_lines
     from harness.store.plan import summary
 
     expansion, store = _expand(grid, data, set_)
     console = _console()
     for part in summary(expansion, store):
         console.print(part)
+    for lines in (design_lines(expansion.grid), pilot_lines(expansion.grid, store.root)):
+        for line in lines:
+            console.print(line, markup=False, highlight=False)
 
 
 @app.command()
@@ -127,28 +131,39 @@ def status(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> N
 
 
 @app.command()
-def report(grid: GridName, data: DataFolder = None, set_: Overrides = None) -> None:
-    """Write the report of GRID from what is stored, and print its main tables."""
-    from harness.reporting.grid_notes import grid_notes
-    from harness.reporting.report import write_report
-    from harness.reporting.tables import report_tables
+def report(
+    grids: Annotated[list[str] | None, typer.Argument(metavar="GRID...", help="shipped grids or YAML files")] = None,
+    data: DataFolder = None,
+    stores: Annotated[
+        list[Path] | None, typer.Option("--store", metavar="DIR", help="a further results folder, of another machine")
+    ] = None,
+    scores: Annotated[
+        list[Path] | None, typer.Option("--scores", metavar="FILE", help="your own scores (CSV) instead of grids")
+    ] = None,
+    out: Annotated[str, typer.Option("--out", metavar="NAME", help="folder below reports/; default the names")] = "",
+    set_: Overrides = None,
+) -> None:
+    """Write the report of GRIDs from what is stored, or of your own scores, and print its main tables."""
+    from harness.errors import UserError
+    from harness.reporting.build import of_grids, write, write_scores
     from harness.reporting.terminal import print_tables
-    from harness.spec.published import published_numbers
+    from harness.spec.expand import expand
+    from harness.spec.load import load_grid
     from harness.store import home
-    from harness.store.tables import build_tables, write_tables
+    from harness.store.merge import joined
 
-    expansion, store = _expand(grid, data, set_)
-    loaded = expansion.grid
-    tables = build_tables(expansion, store)
-    write_tables(tables, store.root / loaded.name / "tables")
-    reference, regimes = loaded.reference_regime, list(loaded.regimes)
-    numbers = published_numbers(loaded)
-    built = report_tables(tables, reference=reference, regimes=regimes, published=numbers)
-    out = home() / "reports" / loaded.name
-    more = grid_notes(expansion, store)
-    files = write_report(tables, out, name=loaded.name, reference=reference, regimes=regimes, notes=more, built=built)
-    print_tables(built, _console())
-    for file in files:
+    if bool(grids) == bool(scores):
+        raise UserError("report: give either grids, or score tables with --scores FILE")
+    if scores:
+        if stores or set_:
+            raise UserError("report: --store and --set are for grids; --scores FILE has no cells")
+        built = write_scores(scores, home(), out)
+    else:
+        store, folder = joined(home() / "results", stores or ()), _data(data)
+        expansions = [expand(load_grid(grid, set_), store, folder) for grid in grids or ()]
+        built = write(of_grids(expansions, store), home(), out)
+    print_tables(built.tables, _console())
+    for file in built.files:
         print(file)
 
 

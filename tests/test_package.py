@@ -26,6 +26,8 @@ def test_the_wheel_carries_tasks_and_grids(wheel: Path) -> None:
         assert f"harness/_tasks/{path.name}" in names
     for path in (ROOT / "harness" / "grids").glob("*.yaml"):
         assert f"harness/grids/{path.name}" in names
+    for name in ("page.html", "page.css", "page.js"):
+        assert f"harness/reporting/page/{name}" in names
     assert not [name for name in names if name.startswith(("tasks/", "tests/", "results/"))]
 
 

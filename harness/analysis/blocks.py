@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from harness.analysis.arms import TRAINING_ARM
 from harness.analysis.designs import design_of, levels_of
 from harness.analysis.factorial import Levels
-from harness.analysis.generalization import finished
+from harness.analysis.generalization import finished, finished_runs
 from harness.analysis.order import ordered
 from harness.analysis.settings import GREEDY, HUMAN, SETTING
 from harness.analysis.texts import Rows
@@ -102,7 +102,7 @@ def runs_by_problem(training: pd.DataFrame, cells: pd.DataFrame, regimes: Sequen
     Raises:
         ValueError: see harness.analysis.generalization.finished.
     """
-    values = finished(training, cells, regimes)
+    values = finished_runs(training, cells, regimes)
     design = design_of(training)
     known = cells.dropna(subset=["environment"]) if "environment" in cells.columns else cells.iloc[:0]
     environments = {} if known.empty else dict(zip(known["uid"], known["environment"].astype(str), strict=True))
@@ -152,15 +152,20 @@ def example_blocks(
     the split. Splits whose rows are not the same in all runs (a `sample` role draws them) are left out.
 
     Raises:
-        ValueError: see harness.analysis.generalization.finished.
+        ValueError: a row is there twice; see also harness.analysis.generalization.finished.
     """
     if predictions.empty:
         return
+    predictions = predictions.sort_values(["uid", "split", "example"], kind="stable", ignore_index=True)
+    twice = predictions.duplicated(["uid", "split", "example"])
+    if twice.any():
+        raise ValueError(f"table 'predictions' has a row of cell {predictions.loc[twice, 'uid'].iloc[0]} twice")
     by_uid = {str(uid): rows for uid, rows in predictions.groupby("uid", sort=False)}
     for (task, model), runs in runs_by_problem(training, cells, regimes).items():
         names = [regime for regime in regimes if any(regime == key[0] for key in runs.cells)]
         known = {key: by_uid[uid] for key, uid in runs.cells.items() if uid in by_uid}
-        for split in dict.fromkeys(name for rows in known.values() for name in rows["split"].unique()):
+        splits = pd.DataFrame({"split": [name for rows in known.values() for name in rows["split"].unique()]})
+        for split in ordered(splits.drop_duplicates(), ["split"], regimes)["split"]:
             parts = {key: rows[rows["split"] == split] for key, rows in known.items()}
             first = next(iter(parts.values()))["example"].to_numpy()
             if any(not np.array_equal(part["example"].to_numpy(), first) for part in parts.values()):
@@ -202,6 +207,9 @@ def text_blocks(rows: Rows, runs: dict[tuple[str, str], Runs], regimes: Sequence
         rows: what `harness.analysis.checked.checked_rows` gives.
         runs: what `runs_by_problem` gives.
         regimes: the grid's regimes, in its order.
+
+    Raises:
+        ValueError: a value is there twice, or texts belong to a run that table `training` does not have.
     """
     groups = rows.groups.assign(number=np.arange(len(rows.groups)))
     groups = groups[groups["top_k"] != HUMAN]
@@ -213,7 +221,7 @@ def text_blocks(rows: Rows, runs: dict[tuple[str, str], Runs], regimes: Sequence
         names = [regime for regime in regimes if regime in set(some["regime"])]
         settings = _settings(some)
         picked = [order[bounds[number] : bounds[number + 1]] for number in some["number"]]
-        array = _filled(rows, picked, _places(some, names, settings, mine))
+        array = _filled(rows, picked, _places(some, names, settings, mine), mine)
         _fill_copies(array, names, mine)
         for place, setting in enumerate(settings):
             if setting[0] == GREEDY and array.shape[4] > 1:
@@ -234,24 +242,30 @@ def _places(
     some: pd.DataFrame, regimes: Sequence[str], settings: tuple[Setting, ...], runs: Runs
 ) -> list[tuple[int, int, int]]:
     named = some[["regime", "training_replicate", *SETTING]].itertuples(index=False, name=None)
-    return [
-        (
-            regimes.index(regime),
-            settings.index((str(k), float(t), float(p), float(m))),
-            runs.replicates.index(replicate),
-        )
-        for regime, replicate, k, t, p, m in named
-    ]
+    places = []
+    for regime, replicate, k, t, p, m in named:
+        if (regime, replicate) not in runs.cells:
+            raise ValueError(f"{regime}, training replicate {replicate}: has texts, but no row in table 'training'")
+        setting = settings.index((str(k), float(t), float(p), float(m)))
+        places.append((regimes.index(regime), setting, runs.replicates.index(replicate)))
+    return places
 
 
-def _filled(rows: Rows, picked: Sequence[NDArray[Any]], places: Sequence[tuple[int, int, int]]) -> Floats:
+def _filled(rows: Rows, picked: Sequence[NDArray[Any]], places: Sequence[tuple[int, int, int]], runs: Runs) -> Floats:
+    """The values of some groups of rows at their places; replicates without texts stay NaN."""
     every = np.concatenate(picked)
     where = np.repeat(np.array(places), [len(one) for one in picked], axis=0)
     _, prompt = np.unique(rows.prompt[every], return_inverse=True)
     _, level = np.unique(rows.level[every], return_inverse=True)
-    shape = *(where.max(axis=0) + 1), prompt.max() + 1, level.max() + 1
+    regimes, settings, _ = where.max(axis=0) + 1
+    shape = regimes, settings, len(runs.replicates), prompt.max() + 1, level.max() + 1
+    at = np.ravel_multi_index((*where.T, prompt, level), shape)
+    twice = np.bincount(at)[at] > 1
+    if twice.any():
+        first = rows.groups.iloc[rows.group[every[np.argmax(twice)]]]
+        raise ValueError(f"table 'generation_metrics' has {first['metric']} of {first['training_uid']} twice")
     array = np.full(shape, np.nan)
-    array[where[:, 0], where[:, 1], where[:, 2], prompt, level] = rows.value[every]
+    array.flat[at] = rows.value[every]
     return array
 
 

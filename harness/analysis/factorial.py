@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.intervals import Interval, t_quantile
+from harness.analysis.intervals import Interval
+from harness.analysis.means import grand_means
 
 ROLES = ("init", "sample", "order", "mask")
 Levels = tuple[int, ...]
@@ -104,32 +105,18 @@ def all_equal(table: Factorial) -> bool:
 
 
 def crossed_interval(table: Factorial, confidence: float = 0.95) -> Interval:
-    """The grand mean of crossed runs with an interval that covers at least at its level.
+    """The grand mean of crossed runs, its interval and the test that it is 0; see harness.analysis.means.
 
-    Runs that share a level are not independent, so Student's t over the runs is far too narrow. The variance of the
-    grand mean is estimated by the sum of the roles' mean squares over the number of runs. It counts an interaction of
-    s roles s times: it is too large rather than too small, and needs no component, which could come out negative.
-    Degrees of freedom are Satterthwaite's (1946, Biometrics Bulletin 2:110). They are too many where one role with
-    few levels rules, so the interval is never narrower than what the mean square of any single role gives with its
-    own degrees of freedom. Simulated coverage: tests/analysis/test_factorial.py.
+    Runs that share a level are not independent, so Student's t over the runs is far too narrow.
 
     `sd` is the standard deviation of the runs as they are: it describes them, and estimates no population value. The
-    bounds are NaN where the roles' means do not vary.
+    bounds are NaN where the runs do not vary.
     """
     numbers = [float(value) for value in table.values.ravel()]
     mean = statistics.fmean(numbers)
     if len(numbers) < 2 or all_equal(table):
         return Interval(len(numbers), mean, 0.0 if len(numbers) > 1 else math.nan, math.nan, math.nan)
-    effects = squares(table.values)
-    half = _half_width([effects[(axis,)] for axis in range(table.values.ndim)], len(numbers), confidence)
-    return Interval(len(numbers), mean, statistics.stdev(numbers), mean - half, mean + half)
-
-
-def _half_width(roles: Sequence[Square], runs: int, confidence: float) -> float:
-    total = math.fsum(role.mean for role in roles)
-    if total == 0.0:
-        return math.nan
-    probability = 0.5 + confidence / 2.0
-    df = total**2 / math.fsum(role.mean**2 / role.df for role in roles)
-    alone = [t_quantile(probability, role.df) * math.sqrt(role.mean / runs) for role in roles]
-    return max(t_quantile(probability, df) * math.sqrt(total / runs), *alone)
+    found = grand_means(table.values[None], confidence)
+    half = float(found.high[0] - found.low[0]) / 2.0
+    test = (float(found.df[0]), float(found.t[0]), float(found.p[0]))
+    return Interval(len(numbers), mean, statistics.stdev(numbers), mean - half, mean + half, *test)

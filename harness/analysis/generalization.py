@@ -14,12 +14,16 @@ import pandas as pd
 
 from harness.analysis.arms import TRAINING_ARM, cells_of, fates
 from harness.analysis.designs import described, design_of, estimate, levels_of
+from harness.analysis.directions import direction
 from harness.analysis.factorial import ROLES
 from harness.analysis.intervals import correlation, share_interval
+from harness.analysis.multiplicity import holm
 from harness.analysis.order import check_regimes, ordered, require
 from harness.analysis.pairs import by_levels, matched
+from harness.analysis.wins import win_columns
 from harness.evaluation.described import MEMORISED
 from harness.store.curves import STEPS_TO_LOSS
+from harness.store.score_columns import UNMEASURED
 
 TRAINING = [
     "uid",
@@ -55,6 +59,12 @@ COLUMNS = [
     "difference_high",
     "n_pairs",
     "pair_correlation",
+    "p",
+    "p_adjusted",
+    "better",
+    "better_low",
+    "better_high",
+    "reading",
     "failed",
     "failure_rate",
     "failure_low",
@@ -81,13 +91,19 @@ def generalization(
     `failure_rate` is the share of runs that diverged among those that came to an end (an error is no result), with
     its exact interval in a joint design (Clopper and Pearson 1934, Biometrika 26:4), whose runs are independent.
 
-    `cost` is how many forward passes of the model an example costs in one training step (R-Drop: 2).
+    `cost` is how many forward passes of the model an example costs in one training step (R-Drop: 2); NaN where nobody
+    knows (a user's scores).
 
     `gap` is the mean over cells of value(split) - value(train); `difference` the mean over training replicates of
     value(regime) - value(reference), paired by replicate (that is, by the levels of the training roles); NaN where
     there is nothing to compare with. All intervals are 95 %: Student's t over training replicates in a joint design,
     over the levels of the roles in a crossed one (`crossed_interval`), none in an isolated one, and none in a crossed
-    one that lacks a run (`note` says so). An arm whose cells all failed keeps its rows, with n = 0.
+    one that lacks a run (`note` says so). They are given the split's examples; table `contrasts` has the difference
+    over new examples, too. An arm whose cells all failed keeps its rows, with n = 0.
+
+    `p` is of the paired difference, `p_adjusted` Holm's over the regimes of one task, model, split and metric; `better`
+    the share of pairs in which the regime beats the reference (of a metric without a direction: is larger), with its
+    exact interval and its reading (harness.analysis.wins), in a joint design.
 
     Args:
         training: the store's table `training`; rows of cells that are not of kind `training` are left out.
@@ -105,14 +121,20 @@ def generalization(
     design = design_of(training)
     values = finished(training, cells, regimes)
     environments = _environments(cells)
+    counted = training["forwards"].notna().all()  # in a user's scores nobody counted the runs that failed
     arms = dict(iter(values.groupby(TRAINING_ARM, sort=False)))
     rows: list[dict[str, Any]] = []
     for fate in fates(planned, TRAINING_ARM).to_dict("records"):
-        fate = dict(fate) | dict(failure_rate(int(fate["diverged"]), int(fate["done"]), design))
+        fate = dict(fate) | dict(failure_rate(int(fate["diverged"]), int(fate["done"]) if counted else 0, design))
         key = tuple(fate[factor] for factor in TRAINING_ARM)
+        if fate["done"] and key not in arms:  # a user's runs of which only texts were scored
+            continue
         other = arms.get((*key[:2], reference)) if key[2] != reference else None
         rows += _arm_rows(fate, arms.get(key), other, design, environments, _measures(values, *key[:2]))
-    return ordered(pd.DataFrame(rows, columns=COLUMNS), _ORDER, regimes)
+    table = pd.DataFrame(rows, columns=COLUMNS).astype({"p": float})
+    for _, members in table.groupby(["task", "model", "split", "metric"], sort=False):
+        table.loc[members.index, "p_adjusted"], _ = holm(members["p"])
+    return ordered(table, _ORDER, regimes)
 
 
 def reported(training: pd.DataFrame, cells: pd.DataFrame, regimes: Sequence[str]) -> pd.DataFrame:
@@ -128,6 +150,16 @@ def reported(training: pd.DataFrame, cells: pd.DataFrame, regimes: Sequence[str]
 
 def finished(training: pd.DataFrame, cells: pd.DataFrame, regimes: Sequence[str]) -> pd.DataFrame:
     """As `reported`, but with a row for every replicate: replicates that are one cell have equal `uid` and value.
+
+    Raises:
+        ValueError: see `generalization`.
+    """
+    runs = finished_runs(training, cells, regimes)
+    return runs[runs["metric"] != UNMEASURED]
+
+
+def finished_runs(training: pd.DataFrame, cells: pd.DataFrame, regimes: Sequence[str]) -> pd.DataFrame:
+    """As `finished`, with the rows UNMEASURED of runs that have scores of texts only.
 
     Raises:
         ValueError: see `generalization`.
@@ -163,7 +195,7 @@ def _check_arm(name: str, rows: pd.DataFrame) -> None:
     if (owners > 1).any():
         raise ValueError(f"{name}: training replicate {owners.index[owners > 1][0]} is claimed by several cells")
     n = rows["uid"].nunique()
-    for (split, metric), sub in rows.groupby(["split", "metric"]):
+    for (split, metric), sub in rows[rows["metric"] != UNMEASURED].groupby(["split", "metric"]):
         if len(sub) != n:
             raise ValueError(f"{name}: {split}.{metric} is there for {len(sub)} of {n} cells")
         for uid, value in zip(sub["uid"], sub["value"], strict=True):
@@ -245,7 +277,7 @@ def _summary(
         "gap": gap.mean,
         "gap_low": gap.low,
         "gap_high": gap.high,
-        "cost": int(here["forwards"].max()) if len(here) else None,
+        "cost": int(here["forwards"].max()) if here["forwards"].notna().any() else math.nan,
         "environments": len({environments[uid] for uid in here["uid"] if uid in environments}),
         "design": described(design, levels),
         **_difference(everything, reference, design, environments, note),
@@ -266,6 +298,8 @@ def _difference(
         "difference_high": difference.high,
         "n_pairs": difference.n,
         "pair_correlation": math.nan if design == "isolated" else correlation(mine_values, their_values),
+        "p": difference.p,
+        **win_columns(mine_values, their_values, direction(str(here["metric"].iloc[0])) if pairs else "", design),
         "pairs_across_environments": sum(environments.get(a.uid) != environments.get(b.uid) for a, b in pairs),
         "note": "; ".join([*filter(None, [note]), *([f"difference: {lost}"] if lost else [])]),
     }

@@ -1,8 +1,10 @@
 """The table `generation`: what sampled texts are like, by regime and decoding setting.
 
-The unit of every interval is the training replicate: the texts of one checkpoint are averaged first, over prompts and
-inference replicates. An interval over texts would be far too narrow, because texts of one checkpoint are not
-independent draws of the training die. Nor are runs of a crossed or isolated design: see harness/analysis/designs.py.
+Intervals speak of new training replicates and new prompts (harness/analysis/means.py): the texts of one checkpoint
+and prompt are averaged first, over inference replicates. An interval over texts would be far too narrow, because texts
+of one checkpoint, or of one prompt, are not independent draws. A set metric is one number for all prompts: its interval
+is over training replicates, given these prompts and inference replicates. In a crossed design new levels of the roles
+take the place of new replicates; an isolated one has no interval: see harness/analysis/designs.py.
 """
 
 from __future__ import annotations
@@ -11,16 +13,19 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from harness.analysis.arms import GENERATION_ARM, cells_of, fates
 from harness.analysis.checked import checked_rows, counted
-from harness.analysis.designs import described, estimate, replicate_levels, runs_of
+from harness.analysis.designs import described, replicate_levels, runs_of
 from harness.analysis.factorial import Levels
-from harness.analysis.human import HUMAN_NOTE, differences, human_notes, prompt_notes, to_human
+from harness.analysis.human import HUMAN_NOTE, Prompts, differences, human_notes, to_human
+from harness.analysis.intervals import t_interval
 from harness.analysis.order import ordered
+from harness.analysis.prompt_means import Floats, OverPrompts, PromptTables, over_prompts
 from harness.analysis.settings import GREEDY, HUMAN
-from harness.analysis.texts import KEY, per_replicate, whole_sets
+from harness.analysis.texts import KEY, per_replicate, prompt_cells, whole_sets
 
 COLUMNS = [*GENERATION_ARM, "metric", "unit", "n_training", "n_inference", "n_prompts", "mean", "sd", "ci_low"]
 COLUMNS += ["ci_high", "decode_sd", "to_human", "to_human_low", "to_human_high"]
@@ -40,10 +45,12 @@ def generation(
 ) -> pd.DataFrame:
     """One row per task, model, regime, decoding setting, metric and unit; in the metric's own unit.
 
-    mean, sd and 95 % interval (of the replicate design, as in `generalization`) are over training replicates of the
-    mean over prompts and inference replicates. Values that are NaN (not defined on a text, for example because it is
-    too short) are left out and counted in `undefined`; `note` names unequal numbers of texts and a crossed design
-    that lacks a run. An arm without any value keeps a row.
+    mean and 95 % interval are over training replicates and prompts (of unit `set`: over training replicates) of the
+    mean over inference replicates; sd is that of the training replicates' means. Values that are NaN (not defined on a
+    text, for example because it is too short) are left out and counted in `undefined`. A prompt counts where every
+    replicate has a value of it, and then weighs the same however many values it has (harness.analysis.prompt_means);
+    `note` says where these are not all, and names unequal numbers of texts and a crossed design that lacks a run. An
+    arm without any value keeps a row.
 
     `decode_sd` is the inference die alone: the root of the mean, over training replicates and prompts, of the unbiased
     variance over inference replicates (of unit `set`: over training replicates). It is 0 of greedy texts, by
@@ -52,9 +59,9 @@ def generation(
 
     Rows with top_k `human` are texts that people wrote, scored by the same checkpoints; their inference replicates are
     the references of a prompt (harness.analysis.texts.per_replicate says how they are averaged). `to_human` is the
-    mean minus the human mean of the same task, model, regime, metric and unit, paired by training replicate, with the
-    interval of the design. Both means are over the prompts where both have a value, which weigh the same; `note` says
-    where these are not all. NaN where there is no human row, and of the metrics in harness.analysis.human.INCOMPARABLE.
+    mean minus the human mean of the same task, model, regime, metric and unit, paired by training replicate and prompt,
+    with the same kind of interval. Both means are over the prompts where both have a value; `note` says where these
+    are not all. NaN where there is no human row, and of the metrics in harness.analysis.human.INCOMPARABLE.
 
     Args:
         metrics: the store's table `generation_metrics`.
@@ -71,13 +78,15 @@ def generation(
     counts = counted(rows)
     outcomes = _fates(cells, regimes)
     whole = whole_sets(rows)
-    replicates = per_replicate(whole).join(differences(whole))
+    cells_of_prompts = prompt_cells(whole)
+    replicates = per_replicate(whole, cells_of_prompts)
+    own, apart = PromptTables.of(cells_of_prompts, "mean"), differences(whole, cells_of_prompts)
     written = {arm[:3]: prompts for arm, (_, prompts) in counts.items() if arm[3] == HUMAN}
     design, levels = replicate_levels(training)
     found = [
         {
             **dict(zip(KEY, key, strict=True)),
-            **_summary(group, counts[key[:_ARM]], design, levels, written.get(key[:3], 0)),
+            **_summary(group, own, apart, counts[key[:_ARM]], design, levels, written.get(key[:3], 0)),
             **outcomes.get(key[:_ARM], _NO_FATE),
         }
         for key, group in replicates.groupby(KEY, sort=False)
@@ -96,18 +105,24 @@ def _fates(cells: pd.DataFrame, regimes: Sequence[str]) -> dict[tuple[Any, ...],
 
 def _summary(
     replicates: pd.DataFrame,
+    own: PromptTables,
+    apart: PromptTables,
     counts: tuple[int, int],
     design: str,
     levels: dict[tuple[Any, ...], Levels],
     human_prompts: int,
 ) -> dict[str, Any]:
-    """The columns of one row, from the means of its training replicates."""
+    """The columns of one row, from its training replicates and their prompts."""
     n_inference, n_prompts = counts
     defined = replicates.dropna(subset=["mean"])
+    metric, unit, groups = replicates["metric"].iloc[0], replicates["unit"].iloc[0], defined.index.tolist()
     runs = [] if design == "joint" else runs_of(defined, levels)
-    interval, lost = estimate(design, runs, defined["mean"])
-    human, unpaired = to_human(defined, design, runs)
-    notes = [*_notes(replicates, n_inference, n_prompts), *prompt_notes(defined, n_prompts, human_prompts), *unpaired]
+    found = _mean(own.table(groups), design, runs)
+    prompts = Prompts(n_prompts, human_prompts)
+    human, unpaired = to_human(metric, unit, apart.table(groups), prompts, design, runs)
+    shared = n_prompts if unit == "set" or not groups else int(found.prompts.sum())
+    notes = [*_notes(replicates, n_inference, n_prompts), *_left_out(shared, n_prompts), *unpaired, found.note]
+    interval = found.interval
     return {
         "n_training": interval.n,
         "n_inference": n_inference,
@@ -120,8 +135,18 @@ def _summary(
         **human,
         "undefined": int((replicates["size"] - replicates["count"]).sum()),
         "design": described(design, runs),
-        "note": "; ".join(filter(None, [*notes, lost])),
+        "note": "; ".join(filter(None, notes)),
     }
+
+
+def _mean(table: Floats, design: str, runs: Sequence[Levels]) -> OverPrompts:
+    if not len(table):  # defined in no training replicate
+        return OverPrompts(t_interval([]), np.empty(0, dtype=bool), "")
+    return over_prompts(design, runs, table)
+
+
+def _left_out(shared: int, prompts: int) -> list[str]:
+    return [f"over {shared} of {prompts} prompts, which have a value in every run"] if shared < prompts else []
 
 
 def _decode_sd(replicates: pd.DataFrame) -> float:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from harness.analysis.arms import TRAINING_ARM
-from harness.analysis.designs import estimate
 from harness.analysis.factorial import Levels
+from harness.analysis.prompt_means import Floats, PromptTables, over_prompts
 from harness.analysis.settings import HUMAN
-from harness.analysis.texts import Rows, defined_in_order, means, prompt_cells
+from harness.analysis.texts import Rows
 
 HUMAN_NOTE = "human text, scored by the model; nothing sampled"
 _ONE_FEWER = "no difference to human: a human text has one reference fewer"
@@ -34,72 +35,71 @@ _MEASURED = [*TRAINING_ARM, "training_replicate", "metric", "unit"]
 _COLUMNS = ("to_human", "to_human_low", "to_human_high")
 
 
-def differences(rows: Rows) -> pd.DataFrame:
-    """How far the texts of every group are from the human texts, over the prompts where both have a value.
+def differences(rows: Rows, cells: pd.DataFrame) -> PromptTables:
+    """How far the texts of every group are from the human texts of each prompt where both have a value.
 
     Of some prompts only one may have a value (pairs of references need two references): the difference of the two means
-    over all values would be a difference of prompts, too. A prompt weighs the same however many values it has.
+    over all values would be a difference of prompts, too.
 
-    Returns: a row per group, in their order: `difference`, the mean over shared prompts of the mean over inference
-        replicates minus the mean over references, NaN without one and in groups of human texts; `shared`, the number of
-        these prompts (of unit set: 1, all prompts together).
+    Args:
+        rows: the texts.
+        cells: what `prompt_cells` gives of them.
+
+    Returns: the mean over inference replicates minus the mean over references; groups of human texts have none.
     """
     measured = rows.groups.groupby(_MEASURED, sort=False).ngroup().to_numpy()
     human = (rows.groups["top_k"] == HUMAN).to_numpy()
     partnered = np.isin(measured, measured[human])
-    cells = prompt_cells(defined_in_order(rows.rows(partnered[rows.group])))
-    cells["measured"], written = measured[cells["group"]], human[cells["group"]]
+    cells = cells[partnered[cells["group"]]]
+    cells, written = cells.assign(measured=measured[cells["group"]]), human[cells["group"]]
     people = cells.loc[written, ["measured", "prompt", "mean"]].rename(columns={"mean": "human"})
     both = cells[~written].merge(people, how="left", on=["measured", "prompt"], validate="many_to_one")
     both = both.dropna(subset=["human"])
-    group = both["group"].to_numpy()
-    shared = np.bincount(group, minlength=len(rows.groups))
-    return pd.DataFrame(
-        {"difference": means((both["mean"] - both["human"]).to_numpy(), group, shared), "shared": shared}
-    )
+    return PromptTables.of(both.assign(difference=both["mean"] - both["human"]), "difference")
 
 
-def to_human(replicates: pd.DataFrame, design: str, runs: Sequence[Levels]) -> tuple[dict[str, float], list[str]]:
+@dataclass(frozen=True)
+class Prompts:
+    """How many prompts a row and the human texts of its task, model and regime have."""
+
+    sampled: int
+    human: int
+
+
+def to_human(
+    metric: str, unit: str, table: Floats, prompts: Prompts, design: str, runs: Sequence[Levels]
+) -> tuple[dict[str, float], list[str]]:
     """Mean difference to the human texts of the same checkpoint, with the 95 % interval of the design, and notes.
 
     Args:
-        replicates: of one setting, metric and unit: a row per training replicate with a defined mean, and what
-            `differences` has of it.
+        metric, unit: of the row.
+        table: what `differences` has of its training replicates that have a defined mean [replicates, prompts].
+        prompts: what they are of.
         design: of the training replicates.
         runs: role levels of every replicate; empty in a joint design.
     """
-    there = np.flatnonzero(replicates["difference"].notna()).tolist()
+    there = np.flatnonzero(~np.isnan(table).all(axis=1)).tolist() if table.size else []
     unknown = dict.fromkeys(_COLUMNS, math.nan)
-    if not len(there):
+    if not there:
         return unknown, []
-    metric = replicates["metric"].iloc[0]
     if metric in INCOMPARABLE:
         return unknown, [INCOMPARABLE[metric]]
-    found, lost = estimate(design, [runs[p] for p in there] if runs else [], replicates["difference"].iloc[there])
-    notes = [f"to human: {lost}"] if lost else []
-    if len(there) < len(replicates):
-        notes.insert(0, f"to human: {len(there)} of {len(replicates)} training replicates have human texts to pair")
-    return dict(zip(_COLUMNS, (found.mean, found.low, found.high), strict=True)), notes
+    found = over_prompts(design, [runs[place] for place in there] if runs else [], table[there])
+    notes = _prompt_notes(unit, int(found.prompts.sum()), prompts)
+    if len(there) < len(table):
+        notes.append(f"to human: {len(there)} of {len(table)} training replicates have human texts to pair")
+    notes += [f"to human: {found.note}"] if found.note else []
+    interval = found.interval
+    return dict(zip(_COLUMNS, (interval.mean, interval.low, interval.high), strict=True)), notes
 
 
-def prompt_notes(replicates: pd.DataFrame, prompts: int, human_prompts: int) -> list[str]:
-    """What is said where a row and the human row beside it are not of the same prompts.
-
-    Args:
-        replicates: as in `to_human`.
-        prompts: how many of them the row has.
-        human_prompts: and the human texts.
-    """
-    compared = replicates.dropna(subset=["difference"])
-    if compared.empty or compared["metric"].iloc[0] in INCOMPARABLE:
-        return []
-    if compared["unit"].iloc[0] == "set":
-        differ = prompts != human_prompts
-        return [f"to human: {human_prompts} prompts have human texts, {prompts} have these"] if differ else []
-    low, high, most = compared["shared"].min(), compared["shared"].max(), max(prompts, human_prompts)
-    if low == most:
-        return []
-    return [f"to human: over {low if low == high else f'{low} to {high}'} of {most} prompts, where both have a value"]
+def _prompt_notes(unit: str, shared: int, prompts: Prompts) -> list[str]:
+    """What is said where a row and the human row beside it are not of the same prompts."""
+    if unit == "set":
+        differ = prompts.sampled != prompts.human
+        return [f"to human: {prompts.human} prompts have human texts, {prompts.sampled} have these"] if differ else []
+    most = max(prompts.sampled, prompts.human)
+    return [f"to human: over {shared} of {most} prompts, where both have a value"] if shared < most else []
 
 
 def human_notes(unit: str, sizes: pd.Series[int], expected: int) -> list[str]:

@@ -14,15 +14,22 @@ from functools import lru_cache
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over n values, their standard deviation (n - 1) and a confidence interval of the mean; NaN: unknown."""
+    """A mean over n values, their standard deviation (n - 1) and a confidence interval of the mean; NaN: unknown.
+
+    `df`, `t` and `p` are of the test that the mean is 0, two-sided.
+    """
 
     n: int
     mean: float
     sd: float
     low: float
     high: float
+    df: float = math.nan
+    t: float = math.nan
+    p: float = math.nan
 
 
+@lru_cache(maxsize=4096)
 def share_interval(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
     """The exact (Clopper-Pearson 1934) interval of a probability, from `count` of `total` independent trials."""
     from scipy.stats import binomtest
@@ -56,8 +63,9 @@ def t_interval(values: Iterable[float], confidence: float = 0.95) -> Interval:
     mean, sd = statistics.fmean(numbers), statistics.stdev(numbers)
     if sd <= 1e-12 * abs(mean):
         return Interval(n, mean, 0.0, math.nan, math.nan)
-    half = t_quantile(0.5 + confidence / 2.0, n - 1) * sd / math.sqrt(n)
-    return Interval(n, mean, sd, mean - half, mean + half)
+    error = sd / math.sqrt(n)
+    half = t_quantile(0.5 + confidence / 2.0, n - 1) * error
+    return Interval(n, mean, sd, mean - half, mean + half, n - 1.0, mean / error, t_test(mean / error, n - 1.0))
 
 
 def correlation(left: list[float], right: list[float]) -> float:
@@ -65,6 +73,13 @@ def correlation(left: list[float], right: list[float]) -> float:
     if len(left) < 3 or len(set(left)) < 2 or len(set(right)) < 2:
         return math.nan
     return statistics.correlation(left, right)
+
+
+def t_test(t: float, df: float) -> float:
+    """The two-sided p of Student's t."""
+    from scipy.special import stdtr
+
+    return 2.0 * float(stdtr(df, -abs(t)))
 
 
 @lru_cache(maxsize=1024)

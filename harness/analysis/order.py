@@ -39,8 +39,8 @@ def check_regimes(frame: pd.DataFrame, name: str, regimes: Sequence[str]) -> Non
 
 
 def top_k_rank(label: object) -> float:
-    """Numeric order of top-k labels: NA (-1), "1", "5", "40", then `all`, then `human`."""
-    if label is None or label is pd.NA or label != label:
+    """Numeric order of top-k labels: NA and empty (-1), "1", "5", "40", then `all`, then `human`."""
+    if label is None or label is pd.NA or label != label or label == "":
         return -1.0
     return _LAST[str(label)] if label in _LAST else float(str(label))
 

@@ -17,9 +17,10 @@ import pandas as pd
 from harness.analysis.arms import TRAINING_ARM, cells_of, fates
 from harness.analysis.components import Component, chi_square_interval, components
 from harness.analysis.designs import described, design_of, estimate, levels_of
-from harness.analysis.factorial import ROLES, Factorial, all_equal, factorial, varied
+from harness.analysis.factorial import ROLES, Factorial, Levels, all_equal, factorial, varied
 from harness.analysis.generalization import finished
 from harness.analysis.order import ordered
+from harness.analysis.unbalanced import reml
 
 COLUMNS = [*TRAINING_ARM, "split", "metric", "design", "role", "quantity", "n", "variance", "low", "high", "share"]
 COLUMNS += ["share_low", "share_high", "note"]
@@ -27,6 +28,7 @@ MAIN, INTERACTION, TOTAL, GIVEN = "main effect", "interaction", "total", "given 
 MERGED = "zero by construction: its levels are one cell"
 EQUAL = "all runs are equal: no interval"
 RESIDUAL = "with the residual: one run per combination"
+BY_REML = "REML"
 ALONE = "the only role that varies: its share is 1 by construction"
 _ORDER = [*TRAINING_ARM, "split", "metric"]
 Row = dict[str, Any]
@@ -37,7 +39,7 @@ def roles(training: pd.DataFrame, cells: pd.DataFrame, *, regimes: Sequence[str]
 
     `variance` in the metric's squared unit and `share` of the sum of all components, each with a 95 % interval; `n` is
     the number of distinct runs (isolated: levels). Negative estimates are what the method of moments gave. A crossed
-    arm that lacks a run has rows without numbers, an arm without any run has no row.
+    arm that lacks a run has REML estimates without intervals, an arm without any run has no row.
 
     Args:
         training: the store's table `training`.
@@ -89,12 +91,28 @@ def _crossed(runs: pd.DataFrame) -> Iterator[Row]:
     levels, values = levels_of(once), [float(value) for value in once["value"]]
     shown = {"n": len(once), "design": described("crossed", levels)}
     declared, table = list(varied(levels_of(runs))), factorial(levels, values)
-    if table is None:
-        _, lost = estimate("crossed", levels, values)
-        yield from (_row(role, quantity, note=lost) | shown for role in declared for quantity in (MAIN, TOTAL))
-        return
-    for row in [*_effects(table), *_merged([role for role in declared if role not in table.roles])]:
+    rows = list(_incomplete(levels, values) if table is None else _effects(table))
+    merged = [role for role in declared if role not in varied(levels)]
+    for row in [*rows, *_merged(merged)]:
         yield row | shown
+
+
+def _incomplete(levels: Sequence[Levels], values: Sequence[float]) -> Iterator[Row]:
+    """Restricted maximum likelihood where a run is missing; rows without numbers where that says nothing."""
+    roles = list(varied(levels))
+    _, lost = estimate("crossed", levels, values)
+    found = reml(levels, values)
+    if found is None:
+        yield from (_row(role, quantity, note=lost) for role in roles for quantity in (MAIN, TOTAL))
+        return
+    whole = math.fsum(found.values())
+    note = f"{lost}; {BY_REML}"
+    for subset, variance in found.items():
+        name, quantity = " x ".join(roles[axis] for axis in subset), MAIN if len(subset) == 1 else INTERACTION
+        yield _row(name, quantity, Component(variance, share=variance / whole), note)
+    for axis, role in enumerate(roles):
+        variance = math.fsum(number for subset, number in found.items() if axis in subset)
+        yield _row(role, TOTAL, Component(variance, share=variance / whole), note)
 
 
 def _effects(table: Factorial) -> Iterator[Row]:

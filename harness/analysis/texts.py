@@ -71,7 +71,7 @@ def text_rows(metrics: pd.DataFrame) -> Rows:
         raise ValueError(f"{first['metric']} of prompt '{first['prompt']}', cell {first['training_uid']} is infinite")
     group = metrics.groupby(GROUP, sort=False, dropna=False).ngroup().to_numpy(dtype=np.int64)
     _, first_rows = np.unique(group, return_index=True)
-    codes, prompts = pd.factorize(metrics["prompt"])
+    codes, prompts = pd.factorize(metrics["prompt"], sort=True)  # so that numbers do not depend on the rows' order
     prompt = np.where(np.append(np.asarray(prompts) == "", False)[codes], -1, codes)
     level = metrics["inference_replicate"].astype("Int64").fillna(-1).to_numpy(dtype=np.int64)
     groups = metrics[GROUP].iloc[first_rows].reset_index(drop=True)
@@ -112,40 +112,41 @@ def whole_sets(rows: Rows) -> Rows:
     return rows.rows(keep)
 
 
-def per_replicate(rows: Rows) -> pd.DataFrame:
+def per_replicate(rows: Rows, cells: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row per group: GROUP, `size` (values), `count` (defined ones), `mean`, `variance_sum`, `variances`.
 
-    `mean` is over prompts and inference replicates. Of human texts it is over prompts of the mean over references, so
-    that a prompt weighs the same however many references it has, as it does in sampled texts.
+    `mean` is over prompts of the mean over inference replicates (of human texts: references), so that a prompt weighs
+    the same however many values it has.
 
     `variances` is the number of prompts (1 for sets) with at least two defined values over inference replicates, and
     `variance_sum` the sum of their unbiased variances.
+
+    Args:
+        cells: what `prompt_cells` gives of these rows, where the caller has it.
     """
     groups = len(rows.groups)
     size = np.bincount(rows.group, minlength=groups)
-    defined = defined_in_order(rows)
-    count = np.bincount(defined.group, minlength=groups)
-    cells = prompt_cells(defined)
+    cells = prompt_cells(rows) if cells is None else cells
+    count = np.bincount(cells["group"], cells["count"], minlength=groups).astype(np.int64)
     several = cells[cells["count"] > 1]
     found = rows.groups.assign(size=size, count=count)
-    found["mean"] = means(defined.value, defined.group, count)
-    by_prompt = means(
+    found["mean"] = means(
         cells["mean"].to_numpy(), cells["group"].to_numpy(), np.bincount(cells["group"], minlength=groups)
     )
-    found["mean"] = found["mean"].where(found["top_k"] != HUMAN, by_prompt)
     found["variance_sum"] = _sums(several["variance"].to_numpy(), several["group"].to_numpy(), groups)
     found["variances"] = np.bincount(several["group"], minlength=groups)
     return found.sort_values("training_replicate", kind="stable")
 
 
-def defined_in_order(rows: Rows) -> Rows:
+def _defined_in_order(rows: Rows) -> Rows:
     """Without the undefined values, sorted by group and prompt, and within them by what the rows hold."""
     defined = rows.rows(~np.isnan(rows.value))
     return defined.rows(np.lexsort((defined.value, defined.level, defined.prompt, defined.group)))
 
 
 def prompt_cells(rows: Rows) -> pd.DataFrame:
-    """Of sorted rows: group, prompt, count, mean and unbiased variance of the values of every (group, prompt)."""
+    """Group, prompt, count, mean and unbiased variance of the defined values of every (group, prompt), in order."""
+    rows = _defined_in_order(rows)
     new = np.diff(rows.group, prepend=-1).astype(bool) | np.diff(rows.prompt, prepend=-2).astype(bool)
     cell, starts = np.cumsum(new) - 1, np.flatnonzero(new)
     count = np.bincount(cell, minlength=len(starts))

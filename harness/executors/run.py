@@ -22,10 +22,9 @@ from harness.identity import uid
 from harness.spec.cells import BaseCell, GenerationCell, TrainingCell, task_label
 from harness.spec.expand import Expansion, expand
 from harness.spec.grid import Grid, entry_name
-from harness.spec.published import published_numbers
 from harness.store import Store
 from harness.store.measures import TextMeasures
-from harness.store.tables import build_tables, cell_state, count_by_status, write_tables
+from harness.store.tables import cell_state, count_by_status
 from harness.tracking.mirror import Mirror, local_uri
 from harness.tracking.views import cell_view
 
@@ -148,29 +147,14 @@ class Runner:
             mirror.log_cell(view)
 
     def _conclude(self, expansion: Expansion) -> Outcome:
-        from harness.reporting.grid_notes import grid_notes
-        from harness.reporting.report import write_report
-        from harness.reporting.tables import report_tables
+        from harness.reporting.build import of_grids, write
 
-        tables = build_tables(expansion, self.store, self._measures)
-        write_tables(tables, self.folder / "tables")
+        subject = of_grids([expansion], self.store, self._measures)
         states = [(cell, *cell_state(cell, self.store)) for cell in expansion.unique]
-        reference, regimes = self.grid.reference_regime, list(self.grid.regimes)
-        numbers = published_numbers(self.grid)
-        built = report_tables(tables, reference=reference, regimes=regimes, published=numbers)
-        report = write_report(
-            tables,
-            self.report_folder,
-            name=self.grid.name,
-            reference=reference,
-            regimes=regimes,
-            built=built,
-            notes=grid_notes(expansion, self.store),
-            say=self.say,
-        )
+        built = write(subject, self.root, say=self.say)
         failed = [(describe(cell), reason) for cell, status, reason in states if status == "error"]
         counts = count_by_status([status for _, status, _ in states] + [skip.status for skip in expansion.skipped])
-        return Outcome(expansion, tables, built, counts, failed, report)
+        return Outcome(expansion, dict(subject.tables), built.tables, counts, failed, built.files)
 
     def _track(self, outcome: Outcome, mirror: Mirror, opened: bool) -> None:
         """Mirrors what is not mirrored yet; nothing to do (and no import of mlflow) where nothing changed."""

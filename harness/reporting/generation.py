@@ -14,9 +14,9 @@ TEXT = tuple(SETTING)
 _OFF = {"top_p": 1.0, "min_p": 0.0}
 _CLOSEST = (
     "human: texts that people wrote for the same prompts, scored by each checkpoint. to human: mean minus the human"
-    " mean of the same regime, paired by training replicate, both over the prompts where both have a value. Read which"
-    " setting is closest to human, not which perplexity is lowest: the texts that a model finds most probable are not"
-    " those that people write."
+    " mean of the same regime, paired by training replicate and prompt, over the prompts where both have a value. Read"
+    " which setting is closest to human, not which perplexity is lowest: the texts that a model finds most probable are"
+    " not those that people write."
 )
 _REFERENCES = (
     "n inference of human rows: references of a prompt; prompts may have different numbers of them and weigh the same."
@@ -77,8 +77,8 @@ def generation_footnotes(table: pd.DataFrame) -> list[str]:
     """What the columns are, and what is zero by construction."""
     lines = [
         *_greedy(table),
-        "n training: training replicates, the unit of the interval: the texts of one checkpoint are averaged first,"
-        " over prompts and inference replicates.",
+        "n training: training replicates. The texts of one checkpoint and prompt are averaged first, over inference"
+        " replicates; mean and interval are over training replicates and prompts.",
         "sd: over training replicates. decode sd: over inference replicates of one prompt and checkpoint (root of the"
         " mean variance); of a set, over inference replicates of one checkpoint. -: there is none.",
         "unit: what one value belongs to: a text; a prompt (across the inference replicates of that prompt); a set"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from harness.reporting.claims import claims_footnotes
+from harness.reporting.contrasts import comparisons_footnotes, contrasts_footnotes
+from harness.reporting.effects import effects_footnotes, seeds_footnotes
 from harness.reporting.generation import generation_footnotes
 from harness.reporting.published import published_footnotes
+from harness.reporting.randomness import randomness_footnotes
 from harness.reporting.roles import noise_floor_footnotes, roles_footnotes
 from harness.store.curves import STEPS_TO_LOSS
 
@@ -22,19 +26,36 @@ _ROUNDED = (
     "Means and bounds are rounded to two significant digits of the interval's half-width; the CSV holds every digit."
     " n/a: not known, or nothing to compare with."
 )
-_JOINT = "95 % CI: Student's t over training replicates."
+_JOINT = "95 % CI: Student's t over training replicates, given this split's examples."
+_JOINT_TEXTS = (
+    "95 % CI: over training replicates and prompts, both drawn anew: the variance of the mean is (MS_T + MS_P - MS_TP)"
+    " / (R P) of the means over inference replicates, with Satterthwaite's degrees of freedom (1946, Biometrics"
+    " Bulletin 2:110), and never narrower than what the fewer of replicates and prompts give alone. Of a set metric:"
+    " Student's t over training replicates, given these prompts and inference replicates. A prompt counts where every"
+    " replicate has a value of it."
+)
 _CROSSED = (
     "95 % CI (crossed design): runs that share a level are not independent, so the variance of the grand mean is the"
-    " sum of the roles' mean squares over the number of runs (rather too large than too small), with Satterthwaite's"
-    " degrees of freedom, and never narrower than what one role alone gives. It speaks of new levels of the roles that"
-    " vary, with the others at level 0; few levels make it wide: read the interval, not the mean. sd: of the runs as"
-    " they are. An incomplete design has no interval."
+    " sum, with alternating signs, of the mean squares of the roles and their interactions over the number of runs,"
+    " with Satterthwaite's degrees of freedom, and never narrower than what one role alone gives (but the one"
+    " with the most levels). It speaks of new levels of the roles that vary (and of texts: new prompts), with the"
+    " others at level 0; few levels make it wide: read the interval, not the mean. sd: of the runs as they are. An"
+    " incomplete design has no interval."
 )
 _ISOLATED = (
     "No interval (isolated design): every run has all roles but one at level 0, so how far these means lie from those"
     " of other levels is not in the data. Table roles shows each role's own variance. A run that several replicates"
     " share counts once in a mean, and once a pair in a difference."
 )
+
+_ROOF: dict[str, Callable[[pd.DataFrame], list[str]]] = {
+    "randomness": randomness_footnotes,
+    "contrasts": contrasts_footnotes,
+    "comparisons": comparisons_footnotes,
+    "effects": effects_footnotes,
+    "seeds": seeds_footnotes,
+    "claims": claims_footnotes,
+}
 
 
 def footnotes(name: str, table: pd.DataFrame, reference: str, notes: Sequence[str]) -> list[str]:
@@ -45,20 +66,23 @@ def footnotes(name: str, table: pd.DataFrame, reference: str, notes: Sequence[st
         return [*published_footnotes(table), *_lost(table)]
     if name == "noise_floor":
         return [*noise_floor_footnotes(table), *notes]
+    if name in _ROOF:
+        return [*_ROOF[name](table), *notes]
     named = [text for metric, text in UNITS.items() if metric in set(table["metric"])]
     if name == "roles":
         return [*roles_footnotes(table), *named, *notes]
     specific = _generalization(table, reference) if name == "generalization" else generation_footnotes(table)
-    return [*specific, *_intervals(table), _ROUNDED, *_few(table), *_lost(table), *named, *notes]
+    joint = _JOINT if name == "generalization" else _JOINT_TEXTS
+    return [*specific, *_intervals(table, joint), _ROUNDED, *_few(table), *_lost(table), *named, *notes]
 
 
-def _intervals(table: pd.DataFrame) -> list[str]:
+def _intervals(table: pd.DataFrame, joint: str) -> list[str]:
     """How the intervals of this table's design were made."""
     designs = set(table["design"].str.split(" ").str[0]) if len(table) else set()
     if "isolated" in designs:
         return [_ISOLATED]
     if "crossed" not in designs:
-        return [_JOINT]
+        return [joint]
     factors = sorted({design.removeprefix("crossed").strip() for design in table["design"]} - {""})
     return [_CROSSED, *([f"Roles and their levels, by arm: {'; '.join(factors)}."] if factors else [])]
 
@@ -68,7 +92,11 @@ def _generalization(table: pd.DataFrame, reference: str) -> list[str]:
         "n: training replicates with a value; identical-seed repeats are left out.",
         "gap to train: mean over the cells of value(split) - value(train) of the same cell.",
         f"difference: regime minus {reference}, paired by training replicate; pairs: their number, r: their"
-        " correlation (pairing sharpens the comparison only where r is high).",
+        " correlation (pairing sharpens the comparison only where r is high). Table contrasts has the same difference"
+        " over new examples, too.",
+        "adjusted p: paired t, Holm's correction over the regimes of one task, model, split and metric. P(better):"
+        " share of pairs in which the regime wins (of a metric without a direction: is larger), with its exact"
+        " interval.",
     ]
     if (table["failure_rate"] > 0).any():
         lines.append("failure rate: runs that diverged among those that came to an end, with its exact interval.")

@@ -55,3 +55,20 @@ def plus_minus(value: float, low: float, high: float) -> str:
 def two_digits(value: float) -> str:
     """A standard deviation with two significant digits."""
     return fixed(value, decimals(value, abs(value)))
+
+
+def p_value(p: float) -> str:
+    """A p-value with the digits that matter; `< 0.001` below that."""
+    if math.isnan(p):
+        return UNKNOWN
+    return "< 0.001" if p < 0.001 else fixed(p, 3 if p < 0.1 else 2)
+
+
+def percent(share: float, low: float, high: float) -> str:
+    """A share in percent with its interval, for example `36 [10, 80]`."""
+    return with_interval(100 * share, 100 * low, 100 * high)
+
+
+def ends(low: float, high: float) -> str:
+    """`[low, high]` of a variance: lopsided and wide, so both ends have two digits of their own."""
+    return UNKNOWN if math.isnan(low) else f"[{two_digits(low)}, {two_digits(high)}]"

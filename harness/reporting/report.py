@@ -1,4 +1,4 @@
-"""Writes a report: every table in three forms and every figure in two."""
+"""Writes a report: every table in three forms, every figure in two, the words, and all together in one page."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ import pandas as pd
 
 from harness.files import write_atomically
 from harness.reporting.figures import FIGURES, draw
+from harness.reporting.methods import methods
 from harness.reporting.notes import footnotes
-from harness.reporting.tables import report_tables, to_csv, to_latex, to_markdown
+from harness.reporting.page import page
+from harness.reporting.page.drawn import of_runs
+from harness.reporting.summary import summary
+from harness.reporting.tables import escape_markdown, report_tables, to_csv, to_latex, to_markdown
 from harness.spec.published_forms import PublishedNumber
 
 
-def _to_stderr(line: str) -> None:
+def to_stderr(line: str) -> None:
+    """Tells a person a line."""
     print(line, file=sys.stderr)
 
 
@@ -28,8 +33,11 @@ def write_report(
     regimes: Sequence[str],
     notes: Sequence[str] = (),
     published: Sequence[PublishedNumber] = (),
-    say: Callable[[str], None] = _to_stderr,
+    say: Callable[[str], None] = to_stderr,
     built: Mapping[str, pd.DataFrame] | None = None,
+    seed: int = 0,
+    description: str = "",
+    environments: Sequence[Mapping[str, str]] = (),
 ) -> list[Path]:
     """Writes the report of one grid; the same tables give the same bytes.
 
@@ -44,6 +52,9 @@ def write_report(
         published: the published numbers that the grid names.
         built: `report_tables` of the same tables, where the caller has it already.
         say: takes one line for each figure that has nothing to draw.
+        seed: the study seed, for `report_tables`.
+        description: what the grid is about, in the user's words.
+        environments: those of the stored cells.
 
     Returns:
         The files written, in the order of writing.
@@ -52,18 +63,43 @@ def write_report(
         ValueError: the tables contradict themselves (see harness.analysis); nothing is written then.
         OSError: the folder cannot be written.
     """
-    built = dict(built or report_tables(tables, reference=reference, regimes=regimes, published=published))
+    if built is None:
+        built = report_tables(tables, reference=reference, regimes=regimes, published=published, seed=seed)
+    built = dict(built)
     out.mkdir(parents=True, exist_ok=True)
-    written = [path for table in built for path in _write_table(out, name, table, built[table], reference, notes)]
-    for figure in FIGURES:
-        written += _write_figure(out, figure, draw(figure, {**tables, **built}, regimes), say)
-    return written
+    notes_of = {table: footnotes(table, content, reference, notes) for table, content in built.items()}
+    written = [path for table in built for path in _write_table(out, name, table, built[table], notes_of[table])]
+    figures = {figure: draw(figure, {**tables, **built}, regimes) for figure in FIGURES}
+    for figure, forms in figures.items():
+        written += _write_figure(out, figure, forms, say)
+    drawn = of_runs(tables, regimes)
+    written += [write_atomically(out / f"{figure}.csv", to_csv(rows).encode()) for figure, rows in drawn.items()]
+    sentences, paragraph = summary(built), methods(built)
+    texts = {
+        "summary.md": _prose(f"{name}: summary", [f"- {escape_markdown(sentence)}" for sentence in sentences]),
+        "methods.md": _prose(f"{name}: methods", [escape_markdown(paragraph)]),
+        "index.html": page(
+            name,
+            description,
+            built,
+            {figure: forms for figure, forms in figures.items() if forms is not None},
+            tables.get("generations"),
+            notes_of,
+            sentences,
+            paragraph,
+            environments,
+            drawn,
+        ),
+    }
+    return written + [write_atomically(out / file, text.encode()) for file, text in texts.items()]
 
 
-def _write_table(
-    out: Path, name: str, table: str, content: pd.DataFrame, reference: str, notes: Sequence[str]
-) -> list[Path]:
-    title, lines = f"{name}: {table}", footnotes(table, content, reference, notes)
+def _prose(title: str, lines: Sequence[str]) -> str:
+    return "\n".join([f"# {escape_markdown(title)}", "", *lines, ""])
+
+
+def _write_table(out: Path, name: str, table: str, content: pd.DataFrame, lines: Sequence[str]) -> list[Path]:
+    title = f"{name}: {table}"
     forms = {
         "csv": to_csv(content),
         "md": to_markdown(table, content, title, lines),

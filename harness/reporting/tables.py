@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from harness.analysis.cells import cells_table
+from harness.analysis.claims import claims
+from harness.analysis.comparisons import comparisons
+from harness.analysis.contrasts import contrasts
+from harness.analysis.effects import effects
 from harness.analysis.generalization import generalization
 from harness.analysis.generation import generation
 from harness.analysis.noise_floor import noise_floor
 from harness.analysis.published import published_table
+from harness.analysis.randomness import randomness
 from harness.analysis.roles import roles
+from harness.analysis.seeds import seeds
+from harness.analysis.study import study_of
 from harness.analysis.texts import METRICS
+from harness.reporting.claims import TEXT as CLAIMS_TEXT
+from harness.reporting.claims import claims_rows
+from harness.reporting.contrasts import TEXT as CONTRASTS_TEXT
+from harness.reporting.contrasts import better, comparisons_rows, contrasts_rows
+from harness.reporting.effects import TEXT as EFFECTS_TEXT
+from harness.reporting.effects import effects_rows, seeds_rows
 from harness.reporting.generation import TEXT as GENERATION_TEXT
 from harness.reporting.generation import generation_rows
-from harness.reporting.numbers import fixed, interval, rounded, two_digits, with_interval
+from harness.reporting.numbers import fixed, interval, p_value, rounded, two_digits, with_interval
 from harness.reporting.published import TEXT as PUBLISHED_TEXT
 from harness.reporting.published import published_rows
+from harness.reporting.randomness import TEXT as RANDOMNESS_TEXT
+from harness.reporting.randomness import randomness_rows
 from harness.reporting.roles import TEXT as ROLES_TEXT
 from harness.reporting.roles import noise_floor_rows, roles_rows
 from harness.spec.published_forms import PublishedNumber
@@ -26,6 +42,7 @@ from harness.spec.published_forms import PublishedNumber
 # Columns of the readable forms that hold names or free text; everything else is a number that was formatted here.
 TEXT = ["task", "model", "regime", "split", "metric", "unit", "note", *GENERATION_TEXT]
 TEXT += ["cell", "status", "reason", "uid", "kind", *PUBLISHED_TEXT, *ROLES_TEXT]
+TEXT += [*RANDOMNESS_TEXT, *CONTRASTS_TEXT, *EFFECTS_TEXT, *CLAIMS_TEXT]
 _LONG = 60
 
 _MARKDOWN = {character: "\\" + character for character in "\\`*_[]|#~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
@@ -46,15 +63,19 @@ def report_tables(
     reference: str,
     regimes: Sequence[str],
     published: Sequence[PublishedNumber] = (),
+    seed: int = 0,
+    resolve: Mapping[str, float] | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """The tables of a report, unrounded: `generalization`, `generation`, `roles`, `noise_floor`, `published`, `cells`.
+    """The tables of a report, unrounded, in the order in which a reader wants them.
 
     Args:
-        tables: the store's tables `training`, `cells` and, where texts were generated, `generation_metrics` and
-            `repeated_texts`.
+        tables: the store's tables `training`, `cells` and, where they are, `predictions`, `history`, `regimes` and,
+            where texts were generated, `generation_metrics` and `repeated_texts`.
         reference: the regime that the others are compared with.
         regimes: the grid's regimes, in its order.
         published: the published numbers that the grid names.
+        seed: the study seed; every draw of the analysis follows from it.
+        resolve: the differences by metric that the grid wants to see, for table `seeds`.
 
     Raises:
         ValueError: the tables contradict themselves; see harness.analysis.
@@ -64,7 +85,14 @@ def report_tables(
     if metrics is None or metrics.empty:
         metrics = pd.DataFrame(columns=METRICS)
     repeats = frozenset(training.loc[training["repeat"] != 0, "uid"])
+    study = study_of(tables, reference=reference, regimes=regimes, seed=seed)
     return {
+        "claims": claims(study),
+        "randomness": randomness(study),
+        "effects": effects(study),
+        "contrasts": contrasts(study),
+        "comparisons": comparisons(study),
+        "seeds": seeds(study, resolve),
         "generalization": generalization(training, cells, reference=reference, regimes=regimes),
         "generation": generation(metrics, cells, regimes=regimes, repeats=repeats, training=training),
         "roles": roles(training, cells, regimes=regimes),
@@ -105,8 +133,15 @@ def to_latex(name: str, table: pd.DataFrame, title: str, footnotes: Sequence[str
     comments = "".join(f"% {' '.join(line.split())}\n" for line in lines)
     if shown.empty:
         return comments + "% No rows.\n"
-    form = "".join("l" if column in TEXT else "r" for column in readable(name, table).columns)
+    form = "".join(_alignment(column, cells) for column, cells in readable(name, table).items())
     return comments + shown.to_latex(index=False, escape=False, column_format=form, longtable=len(shown) > _LONG)
+
+
+def _alignment(column: Any, cells: pd.Series[str]) -> str:
+    """Names to the left, numbers to the right, and long text folded."""
+    if column not in TEXT:
+        return "r"
+    return "p{6cm}" if cells.str.len().max() > _LONG else "l"
 
 
 def escape_markdown(text: str) -> str:
@@ -139,6 +174,8 @@ def _generalization(table: pd.DataFrame) -> pd.DataFrame:
             "difference": with_interval(row["difference"], row["difference_low"], row["difference_high"]),
             "pairs": row["n_pairs"],
             "r": fixed(row["pair_correlation"], 2),
+            "adjusted p": "" if pd.isna(row["p_adjusted"]) else p_value(row["p_adjusted"]),
+            "P(better)": "" if pd.isna(row["better"]) else better(row),
             "failed": row["failed"],
             "failure rate": _share(row["failure_rate"], row["failure_low"], row["failure_high"]),
             "missing": row["missing"],
@@ -168,4 +205,10 @@ _FORMS = {
     "noise_floor": noise_floor_rows,
     "published": published_rows,
     "cells": _cells,
+    "randomness": randomness_rows,
+    "contrasts": contrasts_rows,
+    "comparisons": comparisons_rows,
+    "effects": effects_rows,
+    "seeds": seeds_rows,
+    "claims": claims_rows,
 }

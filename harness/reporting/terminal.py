@@ -19,6 +19,7 @@ from harness.reporting.published import published_view
 MAIN = ("accuracy", "matthews", "f1", "perplexity")
 GENERATION = ("replicate-distinctness", "distinct-2", "seq-rep-4", "self-bleu-4", "perplexity")
 _WIDE = 8
+_FEW = 3
 
 
 def print_tables(built: Mapping[str, pd.DataFrame], console: Console) -> None:
@@ -53,6 +54,7 @@ def _generalization(title: str, rows: pd.DataFrame) -> Table:
     splits = [split for split in dict.fromkeys(rows["split"]) if split not in ("train", "validation")]
     present = set(rows["metric"])
     metrics = [metric for metric in ("loss", *[m for m in MAIN if m in present][:1]) if metric in present]
+    metrics = metrics or list(dict.fromkeys(rows["metric"]))[:_FEW]  # a user's own scores have names of their own
     table = _table(title, ["regime", "n", *[f"{s} {m}" for s in splits for m in metrics], "loss gap", "failed"])
     for regime, arm in rows.groupby("regime", sort=False):
         values = [_cell(arm, split, metric) for split in splits for metric in metrics]

@@ -117,10 +117,21 @@ def grids() -> Listing:
     return ("grid", "what it is"), rows
 
 
+def claims() -> Listing:
+    """What a report judges, and when each claim holds."""
+    from harness.analysis.hypotheses import HYPOTHESES
+
+    rows = [
+        (one.id, one.kind, one.statement, one.holds, f"{one.margin:g}" if one.margin else "", one.needs)
+        for one in HYPOTHESES
+    ]
+    return ("claim", "kind", "statement", "holds where", "margin", "needs"), rows
+
+
 def _first_line(text: str | None) -> str:
     return (text or "").strip().splitlines()[0] if text else ""
 
 
 CATALOGUE: dict[str, Callable[[], Listing]] = {
-    function.__name__: function for function in (tasks, regimes, schedules, models, metrics, grids)
+    function.__name__: function for function in (tasks, regimes, schedules, models, metrics, grids, claims)
 }

@@ -9,7 +9,7 @@ from harness.data.prompts import Asked, asked_prompts
 from harness.data.task import TaskData, find_task
 from harness.errors import UserError, nearest
 from harness.regimes.regime import Regime
-from harness.spec.grid import Decoding, Grid, Training
+from harness.spec.grid import Decoding, Grid, Training, entry_name
 from harness.spec.models import Model
 from harness.spec.published import published_numbers
 from harness.spec.published_forms import OnTexts
@@ -79,6 +79,20 @@ def check_published(grid: Grid, task: str, data: TaskData, where: str) -> None:
             raise UserError(f"{here}: no split '{number.split}'{nearest(number.split, list(data.splits))}")
         if metric not in known and not metric.startswith(("mc-", "steps-to-loss-", "attention-", "head-")):
             raise UserError(f"{here}: no metric '{metric}'{nearest(metric, sorted(known))}")
+
+
+def check_resolve(grid: Grid, where: str) -> None:
+    """Refuses a wanted difference of a metric that nothing computes."""
+    from harness.evaluation import described as of_splits
+    from harness.evaluation.metrics.registry import METRICS as SPLIT_METRICS
+    from harness.inference import described as of_texts
+    from harness.inference.metrics import METRICS as TEXT_METRICS
+
+    judged = [name for task in grid.tasks for name in find_task(entry_name(task)).judged]
+    known = ["loss", *SPLIT_METRICS, *of_splits.DESCRIBED, *TEXT_METRICS, *of_texts.DESCRIBED, *judged]
+    for metric in grid.resolve:
+        if metric not in known and not metric.startswith("steps-to-loss-"):
+            raise UserError(f"{where}: resolve: no metric '{metric}'{nearest(metric, sorted(set(known)))}")
 
 
 def _check_text_metric(number: OnTexts, task: str, data: TaskData, where: str) -> None:

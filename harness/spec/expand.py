@@ -24,6 +24,7 @@ from harness.spec.checks import (
     check_prompts,
     check_published,
     check_regimes,
+    check_resolve,
     check_select,
     check_train_sizes,
     check_windows,
@@ -111,6 +112,8 @@ def expand(grid: Grid, store: Store, data: Path | None) -> Expansion:
         from harness.inference.own_metrics import load_own_metrics
 
         load_own_metrics()  # a broken file is told before anything is computed
+    if grid.resolve:
+        check_resolve(grid, where)
     for entry in grid.tasks:
         task, options = entry_name(entry), entry_options(entry)
         loaded, fingerprint = task_data(task, options, data)

@@ -49,7 +49,9 @@ NonNegative = Annotated[float, BeforeValidator(_no_bool), Field(ge=0.0)]
 Temperature = Annotated[float, BeforeValidator(_no_bool), Field(ge=0.001, le=1000.0)]
 PositiveShare = Annotated[float, BeforeValidator(_no_bool), Field(gt=0.0, le=1.0)]
 ShareBelow1 = Annotated[float, BeforeValidator(_no_bool), Field(ge=0.0, lt=1.0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}$")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}$"
+RESERVED = ("cells", "texts", "work", "cache", "mlartifacts", "mlflow.db")  # below results/
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class Training(Strict):
@@ -284,11 +286,14 @@ class Grid(Strict):
     keep: Literal["none", "best", "all"] = Field(default="best", description="which checkpoints stay on disk")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     published: list[Any] = Field(default=[], description="published numbers; see harness.spec.published")
+    resolve: dict[str, Positive] = Field(
+        default={}, description="metric: smallest difference between regimes that the study wants to find"
+    )
 
     @field_validator("name")
     @classmethod
     def _reserved(cls, value: str) -> str:
-        if value in ("cells", "texts", "work", "cache", "mlartifacts", "mlflow.db") or value.startswith("."):
+        if value in RESERVED:
             raise ValueError(f"'{value}' is a name that twodice uses itself")
         return value
 

@@ -104,6 +104,36 @@ def _parts(stored: Store, again: Store, old: Record, new: Record, tolerance: flo
         yield _summary(old, new, tolerance)
 
 
+def results_difference(one: Store, two: Store, uid: str) -> str:
+    """Where the results of a cell that two stores hold differ first, bit for bit; empty where they are the same.
+
+    Checkpoints are compared by their digest alone: a store need not have kept them. Tables of equal checksum are not
+    read.
+
+    Raises:
+        CellError: a table is missing or damaged.
+    """
+    old, new = one.record(uid), two.record(uid)
+    if old is None or new is None:
+        raise CellError(f"cell {uid} is stored in one of two stores only")
+    if (old.status, old.reason) != (new.status, new.reason):
+        return f"status ({_status(old)} != {_status(new)})"
+    for name in sorted({*_tables(old), *_tables(new)}, key=_table_order):
+        file = f"{name}.parquet"
+        if file not in old.checksums or file not in new.checksums:
+            return f"table {name} is there only once"
+        if old.checksums[file] != new.checksums[file]:
+            found = frame_difference(name, one.frame(uid, name), two.frame(uid, name), 0.0).first
+            if found:
+                return found
+    if old.kind == "generation":  # its summary holds a measurement of the machine, not a result
+        return ""
+    digests = [str(record.summary.get("checkpoint"))[:12] for record in (old, new)]
+    if digests[0] != digests[1]:
+        return f"digest of the weights ({' != '.join(digests)})"
+    return _summary(old, new, 0.0).first
+
+
 def _status(record: Record) -> str:
     return f"{record.status}: {record.reason}" if record.reason else record.status
 

@@ -12,6 +12,7 @@ from harness.spec.cells import Cell, GenerationCell, TrainingCell, task_label
 from harness.spec.designs import fewest_levels
 from harness.spec.expand import Expansion
 from harness.store.cache import TextCache
+from harness.store.disk import disk_estimate
 from harness.store.store import Record, Store
 
 Arm = tuple[str, str, str, str]
@@ -30,7 +31,7 @@ def summary(expansion: Expansion, store: Store) -> Iterator[Table | Text]:
     for arm, members in arms.items():
         table.add_row(*(Text(value) for value in (*arm, *_counts(members, records))))
     yield table
-    for line in _notes(expansion, cells, records):
+    for line in _notes(expansion, cells, records, store):
         yield Text(line)
     yield from map(Text, _texts(expansion, store, records))
 
@@ -67,7 +68,7 @@ def _why(missing: list[Cell], stored: dict[str, Record], records: dict[str, Reco
     return explain(first.identity, [record.identity for record in records.values()])
 
 
-def _notes(expansion: Expansion, cells: list[Cell], records: dict[str, Record]) -> Iterator[str]:
+def _notes(expansion: Expansion, cells: list[Cell], records: dict[str, Record], store: Store) -> Iterator[str]:
     unique = {cell.uid: cell for cell in cells}
     here = environment_digest()
     hits = [records[uid] for uid in unique if uid in records]
@@ -75,7 +76,7 @@ def _notes(expansion: Expansion, cells: list[Cell], records: dict[str, Record]) 
     if others:
         yield f"note: {others} stored cells are from another environment (versions or processor); last bits may differ"
     to_do = [cell for uid, cell in unique.items() if uid not in records or records[uid].status == "error"]
-    yield f"{len(unique)} cells, {len(to_do)} to compute{_time(to_do, records)}"
+    yield f"{len(unique)} cells, {len(to_do)} to compute{_time(to_do, records)}{_disk(to_do, unique, store)}"
     for problem, regime in expansion.pending:
         yield f"pending: {problem.label} x {problem.model.name} x {regime.name}: its learning rate is selected first"
     for skip in expansion.skipped:
@@ -126,6 +127,12 @@ def _time(to_do: list[Cell], records: dict[str, Record]) -> str:
             return ""
         seconds += sorted(known)[len(known) // 2]
     return f", about {seconds:.0f} s of one worker" if to_do else ""
+
+
+def _disk(to_do: list[Cell], unique: dict[str, Cell], store: Store) -> str:
+    """An estimate from stored cells of the same task and kind; nothing where there are none."""
+    size = disk_estimate(list(unique.values()), {cell.uid for cell in to_do}, store)
+    return f", about {size / 1e6:.1f} MB on disk" if size else ""
 
 
 def _task(record: Record, records: dict[str, Record]) -> str | None:

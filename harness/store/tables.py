@@ -15,6 +15,7 @@ from harness.spec.cells import Cell, GenerationCell, TrainingCell
 from harness.spec.expand import Expansion
 from harness.store.curves import steps_to_loss
 from harness.store.measures import TextMeasures, by_setting
+from harness.store.regimes import REGIMES, regimes_table
 from harness.store.stacked import REPLICATES, Stack
 from harness.store.store import Record, Store
 
@@ -22,7 +23,7 @@ from harness.store.store import Record, Store
 VOLATILE = ("seconds", "environment", "finished")
 TABLES = (
     "cells", "training", "predictions", "generations", "generation_metrics", "repeated_texts", "rates", "history",
-    "diagnostics", "selection",
+    "diagnostics", "selection", "regimes",
 )  # fmt: skip
 
 _TRAINING = ["uid", "task", "model", "regime", "learning_rate", "training_replicate", "init", "sample", "order", "mask",
@@ -42,6 +43,7 @@ COLUMNS: dict[str, list[str]] = {
     "history": ["uid", "step", "metric", "value"],
     "diagnostics": ["uid", "layer", "head", "metric", "value"],
     "selection": [*_TRAINING, "split", "metric", "value"],
+    "regimes": REGIMES,
 }  # fmt: skip
 
 
@@ -63,12 +65,13 @@ def build_tables(expansion: Expansion, store: Store, measures: TextMeasures | No
         if _done(store.record(training.uid)):
             _add_training(parts, training, store, again=training.uid in seen)
             seen.add(training.uid)
-    texts = [cell for cell in expansion.generation if _done(store.record(cell.uid))]
+    texts = [cell for cell in expansion.generation if cell.parent.uid in seen and _done(store.record(cell.uid))]
     parts["repeated_texts"] = [_repeated_texts(cell, store) for cell in texts if cell.parent.repeat]
     tables = {name: _join(name, frames) for name, frames in parts.items()}
     # A repeat measures the noise floor; its texts are not another replicate.
     tables |= _text_tables([cell for cell in texts if not cell.parent.repeat], store, measures or TextMeasures(store))
     tables["training"]["design"] = expansion.grid.replicates.training.design
+    tables["regimes"] = regimes_table(expansion.grid)
     return tables
 
 
@@ -190,6 +193,8 @@ def sources(cell: Cell) -> list[tuple[Cell, str]]:
 def _cell_row(cell: Cell, store: Store) -> dict[str, Any]:
     record = store.record(cell.uid)
     status, reason = cell_state(cell, store)
+    if isinstance(cell, GenerationCell) and status == "done" and not _done(store.record(cell.parent.uid)):
+        status, reason = "missing", "its texts are stored, but not the run that they are from"
     row: dict[str, Any] = {"uid": cell.uid, "kind": cell.kind, "status": status, "reason": reason}
     if isinstance(cell, GenerationCell):
         row.update({k: v for k, v in cell.factors.items() if k != "training_uid"}, repeat=cell.parent.repeat)

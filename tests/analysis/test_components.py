@@ -1,4 +1,4 @@
-"""Variance components of crossed runs: by hand, against statsmodels, unbiased, and with intervals that cover."""
+"""Variance components of crossed runs, by hand and by the textbook; that intervals cover: test_component_intervals."""
 
 import itertools
 import math
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.analysis import components as module
+from harness.analysis import pivots
 from harness.analysis.components import chi_square_interval, components
-from harness.analysis.factorial import Factorial, squares
+from harness.analysis.factorial import Factorial
 
 TRUTH = {(0,): 1.0, (1,): 0.4, (2,): 0.0, (0, 1): 0.3, (0, 2): 0.0, (1, 2): 0.2, (0, 1, 2): 0.6}
 
@@ -60,47 +60,12 @@ def test_three_roles_by_the_textbook_formulas(make_crossed):
     assert sum(found.share for found in several.values()) == pytest.approx(1.0)
 
 
-def test_estimates_are_unbiased(make_crossed):
-    # 4,000 studies: each mean of estimates is within 4 standard errors of the truth with probability 1 - 6e-5.
-    rng = np.random.default_rng(2)
-    draws = {subset: [] for subset in TRUTH}
-    weights = module._weights((3, 3, 3))
-    for _ in range(4000):
-        found = squares(make_crossed((3, 3, 3), TRUTH, rng).values)
-        means = np.array([square.mean for square in found.values()])
-        for subset, estimate in zip(found, weights @ means, strict=True):
-            draws[subset].append(estimate)
-    for subset, values in draws.items():
-        error = np.std(values, ddof=1) / math.sqrt(len(values))
-        assert abs(np.mean(values) - TRUTH[subset]) < 4 * error
-
-
-def test_intervals_cover(monkeypatch, make_crossed):
-    monkeypatch.setattr(module, "DRAWS", 2000)
-    module._chi_squares.cache_clear()
-    # 1,000 studies of 4 x 4 x 4 runs, 2,000 draws each; standard error of a coverage of .95: .0069. Generalised
-    # intervals are not exact: between .93 and .985 here. A right one fails with probability < .002 each, .01 in all.
-    rng = np.random.default_rng(3)
-    shape = (4, 4, 4)
-    total, total_of_first = sum(TRUTH.values()), sum(v for subset, v in TRUTH.items() if 0 in subset)
-    hits = {"main": 0, "share": 0, "total": 0, "residual": 0}
-    for _ in range(1000):
-        several, totals = components(make_crossed(shape, TRUTH, rng))
-        main, whole, rest = several[(0,)], totals[0], several[(0, 1, 2)]
-        hits["main"] += main.low <= TRUTH[(0,)] <= main.high
-        hits["share"] += main.share_low <= TRUTH[(0,)] / total <= main.share_high
-        hits["total"] += whole.low <= total_of_first <= whole.high
-        hits["residual"] += rest.low <= TRUTH[(0, 1, 2)] <= rest.high
-    module._chi_squares.cache_clear()
-    assert all(0.93 <= count / 1000 <= 0.985 for count in hits.values()), hits
-
-
 def test_the_residual_s_interval_is_the_chi_square_one(make_crossed):
-    # The residual's pivot is one chi-square, so its interval is exact up to the 20,000 draws (2 % of the bound).
+    # The residual's pivot is one chi-square, so its interval is exact.
     table = make_crossed((4, 4), {(0, 1): 1.0}, np.random.default_rng(4))
     residual = components(table)[0][(0, 1)]
     low, high = chi_square_interval(residual.variance, 9)
-    assert (residual.low, residual.high) == (pytest.approx(low, rel=0.04), pytest.approx(high, rel=0.04))
+    assert (residual.low, residual.high) == (pytest.approx(low), pytest.approx(high))
 
 
 def test_chi_square_interval():
@@ -112,5 +77,5 @@ def test_chi_square_interval():
 def test_the_same_runs_give_the_same_bits(make_crossed):
     table = make_crossed((3, 3), {(0,): 1.0, (0, 1): 1.0}, np.random.default_rng(5))
     first = components(table)
-    module._chi_squares.cache_clear()
+    pivots._chi_squares.cache_clear()
     assert components(table) == first

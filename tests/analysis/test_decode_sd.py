@@ -47,7 +47,7 @@ def only(some, trained):
 def test_it_is_the_root_of_the_mean_variance_over_inference_replicates(trained):
     found = only(rows(VALUES), trained)
     assert found["decode_sd"] == pytest.approx(math.sqrt((1 + 0 + 12 + 2) / 4), rel=1e-14)
-    assert found["mean"] == pytest.approx((18 / 6 + 18 / 5) / 2, rel=1e-14)
+    assert found["mean"] == pytest.approx((2 + 4 + 2 + 6) / 4, rel=1e-14)  # a prompt weighs the same
 
 
 def test_a_prompt_with_one_defined_value_has_no_variance(trained):

@@ -79,17 +79,20 @@ def test_one_role_alone_is_student_s_interval():
 
 
 def test_hand_computed_interval():
-    # Mean squares 16 / 2 = 8 and 6 / 1 = 6 over 6 runs: variance 14 / 6; df 14^2 / (8^2/2 + 6^2/1) = 196 / 68. The
-    # role with two levels alone: t(.975, 1) * sqrt(6 / 6) = 12.706, wider than t(.975, 2.88) * sqrt(14 / 6) = 4.98.
+    # Mean squares 16 / 2 = 8, 6 / 1 = 6 and residual 4 / 2 = 2 over 6 runs: variance (8 + 6 - 2) / 6 = 2; df
+    # 12^2 / (8^2/2 + 6^2/1 + 2^2/2) = 144 / 70. The role with two levels alone: t(.975, 1) * sqrt(6 / 6) = 12.706,
+    # wider than t(.975, 2.06) * sqrt(2) = 5.9.
     found = crossed_interval(Factorial(("init", "order"), np.array([[2.0, 4.0], [5.0, 5.0], [5.0, 9.0]])))
     assert found.mean == 5.0
     assert found.high - 5.0 == pytest.approx(12.7062, abs=1e-4)
     wider = crossed_interval(Factorial(("init", "order"), np.array([[0.0, 1, 2], [3, 4, 6], [6, 8, 9]])))
-    main = [square.mean for subset, square in squares(np.array([[0.0, 1, 2], [3, 4, 6], [6, 8, 9]])).items()][:2]
-    df = sum(main) ** 2 / (main[0] ** 2 / 2 + main[1] ** 2 / 2)
-    alone = stats.t.ppf(0.975, 2) * math.sqrt(max(main) / 9)
-    half = max(stats.t.ppf(0.975, df) * math.sqrt(sum(main) / 9), alone)
+    init, order, rest = (s.mean for s in squares(np.array([[0.0, 1, 2], [3, 4, 6], [6, 8, 9]])).values())
+    whole = init + order - rest
+    df = whole**2 / (init**2 / 2 + order**2 / 2 + rest**2 / 4)
+    alone = stats.t.ppf(0.975, 2) * math.sqrt(max(init, order) / 9)
+    half = max(stats.t.ppf(0.975, df) * math.sqrt(whole / 9), alone)
     assert wider.high - wider.mean == pytest.approx(half)
+    assert (wider.df, wider.t) == (2.0, pytest.approx(wider.mean / math.sqrt(max(init, order) / 9)))
 
 
 def test_equal_runs_have_no_interval():

@@ -151,3 +151,21 @@ def test_contradictions_are_refused(training, cells, make_cell_row, make_trainin
     other = pd.DataFrame([make_training_row("other", "none", 0, s, "loss", 1.0) for s in ("train", "test")])
     with pytest.raises(ValueError, match="replicate 0 is claimed by several cells"):
         table(pd.concat([training, other]), pd.concat([cells, pd.DataFrame([make_cell_row("other", "none", 0)])]))
+
+
+def test_the_paired_test_and_how_often_a_regime_wins(training, cells):
+    mine = training[training["regime"] == "standard"]
+    third = mine.assign(regime="third", uid="third" + mine["uid"], value=mine["value"] + [0.1, 0.0, 0.3, 0.2, 0.1, 0.3])
+    more = cells[cells["regime"] == "standard"]
+    more = more.assign(regime="third", uid="third" + more["uid"])
+    found = table(pd.concat([training, third]), pd.concat([cells, more]), regimes=[*REGIMES, "third"])
+    here = found[(found["split"] == "test") & (found["metric"] == "loss")].set_index("regime")
+    values = {name: training[(training["regime"] == name) & (training["split"] == "test")]["value"] for name in REGIMES}
+    known = stats.ttest_rel(values["standard"], values["none"])
+    assert here.loc["standard", "p"] == pytest.approx(known.pvalue)
+    both = here.loc[["standard", "third"], "p"]
+    assert here.loc[both.idxmin(), "p_adjusted"] == pytest.approx(2 * both.min())
+    # Lower is better: .45 < .50, .55 < .70, .50 < .60; the exact interval of three of three.
+    low, high = stats.binomtest(3, 3).proportion_ci(0.95, method="exact")
+    assert here.loc["standard", ["better", "better_low", "better_high", "reading"]].tolist() == [1.0, low, high, ""]
+    assert here.loc["none", ["p", "p_adjusted", "better"]].isna().all()

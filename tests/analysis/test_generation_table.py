@@ -52,7 +52,7 @@ def pick(found, **factors):
     return found.iloc[0]
 
 
-def test_the_interval_is_over_training_replicates(metrics, generation_cells):
+def test_the_interval_is_that_of_training_replicates_where_they_rule(metrics, generation_cells):
     found = pick(generation(metrics, generation_cells, regimes=REGIMES), regime="none", top_k="5", metric="distinct-2")
     mine = metrics[(metrics["regime"] == "none") & (metrics["top_k"] == "5") & (metrics["metric"] == "distinct-2")]
     means = [mine.loc[mine["training_replicate"] == r, "value"].mean() for r in range(REPLICATES)]
@@ -89,11 +89,34 @@ def test_undefined_values_are_left_out_and_counted(metrics, generation_cells):
     lost = metrics[here & (metrics["training_replicate"] == 0)].index[:3]
     metrics.loc[lost, "value"] = math.nan
     found = pick(generation(metrics, generation_cells, regimes=REGIMES), regime="none", top_k="5", metric="distinct-2")
-    first = metrics.loc[here & (metrics["training_replicate"] == 0), "value"].dropna().mean()
-    others = [metrics.loc[here & (metrics["training_replicate"] == r), "value"].mean() for r in (1, 2)]
+    # Both values of p0 and one of p1: p0 counts nowhere, p1 weighs the same as the others.
+    cells = metrics[here & (metrics["prompt"] != "p0")].groupby(["training_replicate", "prompt"])["value"].mean()
     assert found["undefined"] == 3
-    assert found["mean"] == pytest.approx((first + sum(others)) / 3)
-    assert "unbalanced" not in found["note"]
+    assert found["mean"] == pytest.approx(cells.mean())
+    assert found["note"] == "over 3 of 4 prompts, which have a value in every run"
+
+
+def test_the_interval_speaks_of_new_prompts_too(metrics, generation_cells):
+    """Prompts that differ much make a wide interval even where all training replicates agree."""
+    shift = metrics["prompt"].map({f"p{i}": 10.0 * i for i in range(PROMPTS)}).fillna(0.0)
+    apart = metrics.assign(value=shift + 1e-3 * metrics["training_replicate"])
+    found = generation(apart, generation_cells, regimes=REGIMES)
+    text = pick(found, regime="none", top_k="5", metric="distinct-2")
+    low, high = stats.t.interval(0.95, PROMPTS - 1, loc=15.001, scale=stats.sem([0.0, 10.0, 20.0, 30.0]))
+    assert (text["ci_low"], text["ci_high"]) == pytest.approx((low, high), rel=1e-3)
+    prompt = pick(found, regime="none", top_k="5", metric="replicate-distinctness")
+    assert (prompt["ci_low"], prompt["ci_high"]) == pytest.approx((low, high), rel=1e-3)
+    whole = pick(found, regime="none", top_k="5", metric="self-bleu-4")
+    assert whole["ci_high"] - whole["ci_low"] < 0.01
+
+
+def test_a_metric_that_most_prompts_lack_somewhere_has_no_interval(metrics, generation_cells):
+    here = (metrics["regime"] == "none") & (metrics["top_k"] == "5") & (metrics["metric"] == "distinct-2")
+    lost = here & metrics["prompt"].isin(["p0", "p1", "p2"]) & (metrics["training_replicate"] == 0)
+    metrics.loc[lost, "value"] = math.nan
+    found = pick(generation(metrics, generation_cells, regimes=REGIMES), regime="none", top_k="5", metric="distinct-2")
+    assert math.isnan(found["ci_low"])
+    assert found["note"] == "3 of 4 prompts lack a value in some run: no interval"
 
 
 def test_a_replicate_without_any_defined_value_is_named(metrics, generation_cells):

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from harness.analysis.generation import generation
 from harness.analysis.human import HUMAN_NOTE, INCOMPARABLE
+from harness.analysis.means import grand_means
 
 SAMPLED = {
     0: {"p": [4.0, 6.0], "q": [1.0, 3.0]},
@@ -61,8 +61,11 @@ def test_a_prompt_weighs_the_same_however_many_references_it_has(build):
 def test_to_human_is_paired_by_training_replicate(build):
     found = build(rows(SAMPLED, "5"), rows(HUMAN, "human")).loc[("5", "perplexity")]
     differences = [3.5 - 4.0, 5.5 - 5.5, 4.0 - 3.5]
-    low, high = stats.t.interval(0.95, 2, loc=np.mean(differences), scale=stats.sem(differences))
     assert found["to_human"] == pytest.approx(np.mean(differences))
+    # Of p alone 5 - 3, 7 - 4, 5 - 3; of q 2 - 5, 4 - 7, 3 - 4: both dice, as in harness.analysis.means.
+    table = np.array([[2.0, -3.0], [3.0, -3.0], [2.0, -1.0]])
+    whole = grand_means(table[None])
+    low, high = whole.low[0], whole.high[0]
     assert (found["to_human_low"], found["to_human_high"]) == pytest.approx((low, high))
     assert found["note"] == ""
 
@@ -128,7 +131,8 @@ def test_a_prompt_counts_only_where_both_have_a_value(build, unit):
     other = build(*given, rows(lost, "5", unit, "m"), rows(both, "human", unit, "m")).loc[("5", "m")]
     for found in (one, other):
         assert found["to_human"] == 0.0
-        assert "to human: over 1 to 3 of 3 prompts, where both have a value" in found["note"]
+        assert "to human: 2 of 3 prompts lack a value in some run: no interval" in found["note"]
+        assert math.isnan(found["to_human_low"])
 
 
 @pytest.mark.parametrize("metric", INCOMPARABLE)

@@ -83,16 +83,29 @@ def test_a_role_that_varies_alone_is_the_whole(study):
     assert init["variance"] == pytest.approx(statistics.variance(VALUES[:, 0, 0]))
 
 
-def test_an_incomplete_table_gives_no_numbers(study):
+def test_an_incomplete_table_gives_reml_estimates_without_intervals(study):
     training, cells = study()
     cells.loc[cells["uid"] == "standard-000", "status"] = "diverged"
     found = roles(training[training["uid"] != "standard-000"], cells, regimes=REGIMES)
     mine = found[found["regime"] == "standard"]
-    assert mine[["variance", "low", "share"]].isna().all().all()
+    assert mine[["low", "high", "share_low", "share_high"]].isna().all().all()
     assert set(mine["note"]) == {
-        "crossed design incomplete (11 of 12 runs): no interval; 1 runs of this arm have no value"
+        "crossed design incomplete (11 of 12 runs): no interval; REML; 1 runs of this arm have no value"
     }
+    assert (mine["variance"] >= 0).all()
+    assert mine.loc[mine["quantity"] != TOTAL, "share"].sum() == pytest.approx(1.0)
+    init = mine[mine["role"].str.contains("init") & (mine["quantity"] != TOTAL)]
+    assert pick(found, "standard", "init", TOTAL)["variance"] == pytest.approx(init["variance"].sum())
     assert found.loc[found["regime"] == "none", "variance"].notna().all()
+
+
+def test_too_few_runs_for_reml_give_no_numbers(study):
+    training, cells = study(values=VALUES[:2])
+    cells.loc[cells["uid"] == "standard-000", "status"] = "diverged"
+    found = roles(training[training["uid"] != "standard-000"], cells, regimes=REGIMES)
+    mine = found[found["regime"] == "standard"]
+    assert mine[["variance", "low", "share"]].isna().all().all()
+    assert mine["note"].str.startswith("crossed design incomplete (7 of 8 runs)").all()
 
 
 def test_a_level_that_is_lost_as_a_whole_is_named(study):

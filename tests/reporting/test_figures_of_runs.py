@@ -17,7 +17,7 @@ def lines(figure, title):
 
 
 def test_rates_are_drawn_as_steps_until_the_end_of_training(tables, regimes):
-    found, _ = lines(dropout_rates(tables, regimes), "toy-sentiment / scratch:bert-tiny / attention")
+    found, _ = lines(dropout_rates(tables, regimes), "attention toy-language / scratch:gpt2-tiny")
     assert set(found) == {"standard-0.1"}
     line = found["standard-0.1"]
     assert line.get_drawstyle() == "steps-post"
@@ -27,8 +27,10 @@ def test_rates_are_drawn_as_steps_until_the_end_of_training(tables, regimes):
 def test_layers_share_the_panel_of_their_site(tables, regimes):
     figure = dropout_rates(tables, regimes)
     titles = [axis.get_title().replace("\n", " ") for axis in figure.axes if axis.get_visible()]
-    assert sorted(title.rsplit(" / ", 1)[1] for title in titles) == ["attention"] * 2 + ["sublayer"] * 2
-    found, axis = lines(figure, "toy-language / scratch:gpt2-tiny / sublayer")
+    assert titles == [
+        f"{site} toy-language / scratch:gpt2-tiny and 1 more like it" for site in ("attention", "sublayer")
+    ]
+    found, axis = lines(figure, "sublayer")
     assert len(axis.get_lines()) == 4
     assert [label for label in found if not label.startswith("_")] == [regimes[2]]
     assert [text.get_text() for text in axis.texts] == ["layer 0", "layer 3"]
@@ -51,6 +53,17 @@ def test_ten_layers_come_after_two(tables, regimes):
     _, axis = lines(figure, "sublayer")
     assert [line.get_ydata()[0] for line in axis.get_lines()] == [i / 20 for i in range(12)]
     assert [text.get_text() for text in axis.texts] == ["layer 0", "layer 11"]
+
+
+def test_only_the_same_rates_share_a_panel(tables, regimes):
+    rates = tables["rates"]
+    other = rates.assign(rate=rates["rate"].where(rates["uid"] != "toy-sentiment-1-0", 0.2))
+    figure = dropout_rates({**tables, "rates": other}, regimes)
+    titles = [axis.get_title().replace("\n", " ") for axis in figure.axes if axis.get_visible()]
+    assert [title for title in titles if title.startswith("attention")] == [
+        "attention toy-language / scratch:gpt2-tiny",
+        "attention toy-sentiment / scratch:bert-tiny",
+    ]
 
 
 def test_a_regime_without_any_rate_gives_no_figure(tables, regimes):

@@ -131,5 +131,5 @@ def _human(axis: Axes, rows: pd.DataFrame, regimes: Sequence[str]) -> None:
         axis.axhline(row["mean"], color=colour, linestyle=(0, (6, 3)), linewidth=0.9, zorder=1)
     top = rows["mean"].max()
     axis.annotate(
-        HUMAN, (1.0, top), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7, color="0.35"
+        HUMAN, (1.01, top), xycoords=("axes fraction", "data"), ha="left", va="center", fontsize=7, color="0.35"
     )

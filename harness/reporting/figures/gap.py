@@ -21,7 +21,7 @@ def generalization_gap(tables: Mapping[str, pd.DataFrame], regimes: Sequence[str
     if not table["gap"].notna().any():
         return None
     panels = list(table.groupby(["task", "model"], sort=False))
-    columns = min(3, len(panels))
+    columns = 2 if len(panels) == 4 else min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure, axes = canvas(rows, columns, height=0.9 + 0.26 * len(regimes))
     for (key, rows_of), axis in zip(panels, axes, strict=False):

@@ -51,4 +51,5 @@ def _curve(axis: Axes, rows: pd.DataFrame, regime: str, regimes: Sequence[str]) 
         look |= {"marker": "o", "markersize": 3}
     axis.plot(by_step.index, by_step["mean"], label=regime, **look)
     if rows["uid"].nunique() > 1:
-        axis.fill_between(by_step.index, by_step["min"], by_step["max"], color=look["color"], alpha=0.15, linewidth=0)
+        alpha = min(0.15, 0.6 / len(regimes))  # many bands over each other must not hide the lines
+        axis.fill_between(by_step.index, by_step["min"], by_step["max"], color=look["color"], alpha=alpha, linewidth=0)

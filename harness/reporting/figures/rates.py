@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -20,6 +20,7 @@ _COLUMNS = 3
 def dropout_rates(tables: Mapping[str, pd.DataFrame], regimes: Sequence[str]) -> Figure | None:
     """Rate by optimiser step: a panel per task, model and site, a line per regime, of the lowest replicate.
 
+    Tasks and models with the same rates at a site share a panel, which names the first and how many more there are.
     Rates that differ by layer (sites named `sublayer/0`, `sublayer/1`, ...) share the panel of their site: a thin
     line per layer, with the numbers of the lowest and the highest layer where their rates peak.
     """
@@ -30,16 +31,34 @@ def dropout_rates(tables: Mapping[str, pd.DataFrame], regimes: Sequence[str]) ->
     rates = rates.assign(place=rates["site"].map(lambda site: site.split("/")[0]))
     ends = rows_of(tables, "history", cells).groupby("uid")["step"].max().to_dict()
     used = rates.groupby(["task", "model", "place"], sort=False).filter(lambda rows: (rows["rate"] > 0).any())
-    panels = list(used.groupby(["task", "model", "place"], sort=True))
+    panels = _once(used.groupby(["task", "model", "place"], sort=True), ends)
     columns = min(_COLUMNS, len(panels))
     figure, axes = canvas(-(-len(panels) // columns), columns, height=2.1, extra=0.9 + 0.16 * len(regimes) / 2)
-    for (key, rows), axis in zip(panels, axes, strict=False):
+    for (title, rows), axis in zip(panels, axes, strict=False):
         _panel(axis, rows, regimes, ends)
-        axis.set(title=title_of(key), xlabel="optimiser step", ylabel="rate")
+        axis.set(title=title, xlabel="optimiser step", ylabel="rate")
     hide(axes[len(panels) :])
     legend(figure, axes)
     figure.suptitle("Dropout rates as applied (lowest training replicate; regimes that stay at 0 are not drawn)")
     return figure
+
+
+def _once(panels: Iterable[tuple[Any, pd.DataFrame]], ends: Mapping[Any, int]) -> list[tuple[str, pd.DataFrame]]:
+    """The panels' titles and rows, those with the same lines once."""
+    found: dict[Any, list[tuple[Any, pd.DataFrame]]] = {}
+    for key, rows in panels:
+        lines = rows[["regime", "site", "step", "rate"]].itertuples(index=False, name=None)
+        ending = tuple(sorted((regime, ends.get(uid, 0)) for regime, uid in _arms(rows)))
+        found.setdefault((key[2], tuple(sorted(lines)), ending), []).append((key, rows))
+    return [(_title(same[0][0], len(same) - 1), same[0][1]) for same in found.values()]
+
+
+def _arms(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(rows[["regime", "uid"]].drop_duplicates().itertuples(index=False, name=None))
+
+
+def _title(key: Sequence[str], others: int) -> str:
+    return f"{key[2]}\n{title_of(key[:2])}" + (f"\nand {others} more like it" if others else "")
 
 
 def _panel(axis: Axes, rows: pd.DataFrame, regimes: Sequence[str], ends: Mapping[Any, int]) -> None:

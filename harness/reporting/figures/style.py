@@ -34,7 +34,7 @@ def look(regime: str, regimes: Sequence[str]) -> dict[str, Any]:
     index = list(regimes).index(regime)
     return {
         "color": PALETTE[index % len(PALETTE)],
-        "marker": MARKERS[index // len(PALETTE) % len(MARKERS)] if index >= len(PALETTE) else MARKERS[index],
+        "marker": MARKERS[(index + index // len(PALETTE)) % len(MARKERS)],
         "markersize": 4,
     }
 
@@ -46,14 +46,16 @@ def line_look(regime: str, regimes: Sequence[str]) -> dict[str, Any]:
     return {"color": PALETTE[index % len(PALETTE)], "linestyle": dashes, "linewidth": 1.2}
 
 
-def canvas(rows: int, columns: int, height: float, extra: float = 0.5) -> tuple[Figure, list[Axes]]:
-    """A figure without pyplot, and its axes row by row; height is of one row, in inches."""
+def canvas(
+    rows: int, columns: int, height: float, extra: float = 0.5, ratios: Sequence[float] | None = None
+) -> tuple[Figure, list[Axes]]:
+    """A figure without pyplot, and its axes row by row; height is of one row, in inches, or the mean with ratios."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(max(4.5, 3.4 * columns), height * rows + extra), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+    return figure, list(figure.subplots(rows, columns, squeeze=False, height_ratios=ratios).flat)
 
 
 def hide(axes: Iterable[Axes]) -> None:
@@ -68,6 +70,6 @@ def legend(figure: Figure, axes: Iterable[Axes]) -> None:
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=2, frameon=False)
 
 
-def title_of(key: Iterable[object]) -> str:
-    """Factors as a title, folded."""
-    return "\n".join(textwrap.wrap(" / ".join(map(str, key)), 44))
+def title_of(key: Iterable[object], width: int = 44) -> str:
+    """Factors as a title, folded at so many characters."""
+    return "\n".join(textwrap.wrap(" / ".join(map(str, key)), width, break_on_hyphens=False))

@@ -1,0 +1,140 @@
+"""The summary's sentences on the dice: which one dominates which metric, in which unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from harness.analysis.order import top_k_rank
+from harness.analysis.settings import GREEDY
+from harness.reporting.headline import OF_RUNS, is_headline, judged, main_metrics, metric_rank, setting_text
+from harness.reporting.numbers import percent
+from harness.reporting.randomness import INFERENCE, TRAINING
+
+LARGER, SMALLER, OPEN = "the inference die", "the training die", "neither clearly"
+_EXAMPLES = 2
+Shares = Mapping[tuple[str, str], dict[Any, Any]]
+
+
+def dice(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Up to three sentences: per text, per benchmark score, and of test scores.
+
+    They speak of one arm per task and model: the reference regime (or the table's first), at the largest k without
+    temperature or filters. A die dominates where its share's interval lies above that of the other.
+    """
+    table = tables.get("randomness")
+    if table is None or table.empty:
+        return []
+    rows = table[(table["regime"] == _regime(tables, table)) & table["component"].isin([TRAINING, INFERENCE])]
+    texts = rows[is_headline(rows) & ~rows["unit"].isin(OF_RUNS)]
+    texts = _largest_k(texts[_reference_setting(texts)])
+    return [*_of_texts(texts, ""), *_of_texts(texts, "score_"), *_of_scores(rows[rows["unit"].isin(OF_RUNS)])]
+
+
+def _regime(tables: Mapping[str, pd.DataFrame], table: pd.DataFrame) -> str:
+    contrasts = tables.get("contrasts")
+    named = [] if contrasts is None else [str(name) for name in contrasts["reference"].dropna() if name]
+    return named[0] if named and named[0] in set(table["regime"]) else str(table["regime"].iloc[0])
+
+
+def _reference_setting(rows: pd.DataFrame) -> pd.Series[bool]:
+    plain = (rows["temperature"] == 1.0) & (rows["top_p"] == 1.0) & (rows["min_p"] == 0.0)
+    return plain & (rows["top_k"] != GREEDY)
+
+
+def _largest_k(rows: pd.DataFrame) -> pd.DataFrame:
+    ranks = rows["top_k"].map(top_k_rank).astype(float)
+    largest = ranks.groupby([rows["task"], rows["model"]]).transform("max")
+    return rows[ranks == largest]
+
+
+def _of_texts(rows: pd.DataFrame, unit: str) -> list[str]:
+    """One sentence: which metrics each die dominates; a metric whose answer differs between tasks says so."""
+    rows = rows[rows["unit"] == "text"] if unit == "" else rows
+    found: dict[str, dict[str, str]] = {}
+    values: dict[str, str] = {}
+    for key, some in rows.groupby(["task", "model", "metric"], sort=False):
+        parts = {str(row["component"]): row for row in some.to_dict("records")}
+        answer = _larger(parts, unit)
+        if answer:
+            found.setdefault(str(key[2]), {})[f"{key[0]} / {key[1]}"] = answer
+            values.setdefault(str(key[2]), _told(parts, unit))
+    if not found:
+        return []
+    first = rows.iloc[0]
+    name = "Per text" if unit == "" else f"Per benchmark score (mean over {_prompts(rows)} prompts)"
+    arm = f"{first['task']} / {first['model']}, {first['regime']}, {setting_text(dict(first))}"
+    pairs = len({pair for answers in found.values() for pair in answers})
+    same = f"; unless it says that tasks differ, the answer is that of all {pairs} tasks" if pairs > 1 else ""
+    return [f"{name}, {_listed(found, values)} (shares in %, 95 % intervals, of {arm}{same})."]
+
+
+def _prompts(rows: pd.DataFrame) -> str:
+    counts = sorted({int(count) for count in rows.loc[rows["n_prompts"] > 1, "n_prompts"]})
+    return " or ".join(map(str, counts)) or "all"
+
+
+def _larger(parts: Mapping[str, dict[Any, Any]], unit: str) -> str:
+    """Which die dominates; empty where a share or an interval is unknown."""
+    if not {TRAINING, INFERENCE} <= set(parts):
+        return ""
+    training, inference = parts[TRAINING], parts[INFERENCE]
+    bounds = [part[f"{unit}share_{end}"] for part in (training, inference) for end in ("low", "high")]
+    if any(pd.isna(bound) for bound in bounds):
+        return ""
+    if inference[f"{unit}share_low"] > training[f"{unit}share_high"]:
+        return LARGER
+    return SMALLER if training[f"{unit}share_low"] > inference[f"{unit}share_high"] else OPEN
+
+
+def _told(parts: Mapping[str, dict[Any, Any]], unit: str) -> str:
+    shares = {name: _percent(parts[name], unit) for name in (INFERENCE, TRAINING)}
+    return f"inference {shares[INFERENCE]}, training {shares[TRAINING]}"
+
+
+def _percent(row: Mapping[Any, Any], unit: str) -> str:
+    """A share of at most 1 and at least 0 with its interval, in percent."""
+    value, low, high = (min(1.0, max(0.0, float(row[f"{unit}share{end}"]))) for end in ("", "_low", "_high"))
+    return percent(value, low, high) if high > low else f"{100 * value:.0f} (estimated {_beyond(row, unit)})"
+
+
+def _beyond(row: Mapping[Any, Any], unit: str) -> str:
+    """What is said of an interval that has no part between 0 and 1."""
+    return "below 0" if row[f"{unit}share"] < 0.5 else "above 100"
+
+
+def _listed(found: Mapping[str, Mapping[str, str]], values: Mapping[str, str]) -> str:
+    """For example `the inference die dominates nll (inference 57 [34, 100], ...) and length; neither ...`."""
+    groups: dict[str, list[str]] = {}
+    for metric in sorted(found, key=metric_rank):
+        answers = set(found[metric].values())
+        groups.setdefault(answers.pop() if len(answers) == 1 else "", []).append(metric)
+    parts = [f"{die} dominates {_examples(groups[die], values)}" for die in (LARGER, SMALLER) if die in groups]
+    parts += [f"no die clearly dominates {_examples(groups[OPEN], values)}"] if OPEN in groups else []
+    parts += [f"tasks differ in {', '.join(groups[''])}"] if "" in groups else []
+    return "; ".join(parts)
+
+
+def _examples(metrics: Sequence[str], values: Mapping[str, str]) -> str:
+    """The metrics; of the first ones with their shares."""
+    shown = [f"{name} ({values[name]})" for name in metrics[:_EXAMPLES]]
+    return ", ".join([*shown, *metrics[_EXAMPLES:]])
+
+
+def _of_scores(rows: pd.DataFrame) -> list[str]:
+    """Of test scores: the inference die is 0 by construction; what training carries."""
+    rows = judged(rows[(rows["unit"] == "example") & (rows["component"] == TRAINING)])
+    told = []
+    for (task, model, split), some in rows.groupby(["task", "model", "split"], sort=False):
+        metric = main_metrics(list(some["metric"]))[-1:]
+        for row in some[some["metric"].isin(metric) & some["score_share_low"].notna()].to_dict("records"):
+            told.append(f"{_percent(row, 'score_')} of {split} {row['metric']} ({task} / {model})")
+    if not told:
+        return []
+    more = f" and so on for {len(told) - _EXAMPLES} more" if len(told) > _EXAMPLES else ""
+    return [
+        "Scores of a held-out split owe nothing to the inference die, by construction; per benchmark score the training"
+        f" die carries, in %, {', '.join(told[:_EXAMPLES])}{more}; the rest is which examples the split has."
+    ]
