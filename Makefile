@@ -38,6 +38,7 @@ bench: $(READY) ## compare speed side by side with what one would otherwise use
 	$(BIN)/python tests/benchmarks/generation.py
 	$(BIN)/python tests/benchmarks/self_bleu.py
 	$(BIN)/python tests/benchmarks/tables.py
+	$(BIN)/python tests/benchmarks/report.py
 
 constraints: ## resolve the newest allowed packages anew, in a throw-away environment
 	rm -rf .constraints && $(PYTHON) -m venv .constraints

@@ -112,7 +112,7 @@ def _arm(
     levels: Sequence[Levels | None],
     merged: bool,
 ) -> Arm:
-    some = ~np.isnan(values).all(axis=(1, 2))
+    some: Mask = np.asarray(~np.isnan(values).all(axis=(1, 2)))
     notes = [] if some.all() else [f"{int((~some).sum())} runs have no value of this metric"]
     values = _single(values[some], block.unit)
     errors = None if errors is None or np.isnan(errors).all() else errors[some]

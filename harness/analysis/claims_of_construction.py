@@ -27,9 +27,10 @@ def dropout_off(problem: Problem, claim: Hypothesis) -> Iterator[Finding]:
     A difference would not prove that dropout is on (machines differ, too), so it leaves the check undecided.
     """
     tables = {name: _of(problem, table) for name, table in problem.study.tables.items() if name in _REPEATED}
+    cells = problem.study.tables["cells"]
     mine = noise_floor(
         tables["training"],
-        problem.study.tables["cells"],
+        cells[cells["kind"] == "training"],
         regimes=problem.study.regimes,
         texts=tables.get("repeated_texts"),
     )

@@ -30,8 +30,8 @@ def _beside_k(problem: Problem, claim: Hypothesis, *, interaction: bool) -> Iter
     """One row a metric: the claim is about every dropout arm, so the one that fits it worst decides."""
     none = problem.without_dropout()
     lacking = lacking_arms(problem, (NONE,)) or lacking_arms(problem, claim.arms)
-    arms = [arm for arm in problem.arms(claim.arms) if not problem.same_runs(arm, none)]
-    if lacking or not arms:
+    arms = [] if lacking else [arm for arm in problem.arms(claim.arms) if not problem.same_runs(arm, none)]
+    if not arms:
         yield not_applicable(lacking or f"the runs of every dropout arm are those of {none} by construction")
         return
     found = False

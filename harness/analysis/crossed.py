@@ -91,7 +91,7 @@ def squares(values: Floats, layout: Layout) -> Squares:
         several = np.stack([found[place][0] for place in group], axis=1)
         within = _within(moved, layout) if layout.decode_axis in terms[group[0]] else None
         divided[:, group] = excess(several, df[group], rows[group].sum(axis=0)[group], within)[:, None]
-    return Squares(mean, df / divided, rows)
+    return Squares(mean, np.maximum(df / divided, 1.0), rows)
 
 
 def _within(values: Floats, layout: Layout) -> Floats | None:

@@ -9,9 +9,9 @@ Factors with few levels are what such an interval gets wrong: by chance their me
 degrees of freedom are counted too many, or the difference is not even positive. So the interval is never narrower than
 what the mean square of any factor gives alone, with its own degrees of freedom; the factor with the most levels is left
 out of this, where there is one. With one factor it is Student's t. Simulated coverage of nominal 95 % (figures of
-tests/analysis/test_means.py): training x prompt, 3 to 8 replicates and 40 prompts or more, .94 to .96 where training
-or prompts have a component, .98 where there is only noise; crossed roles .94 to .97 where one role rules, up to 1 where
-interactions do: then it is too wide rather than too narrow.
+tests/analysis/test_means.py): training x prompt, 3 to 8 replicates and 10 prompts or more, .94 to .97, whichever
+component rules; crossed roles .94 to .97 where one role rules, up to .99 where interactions do, for a role with few
+levels then looks as if it varied: too wide rather than too narrow.
 """
 
 from __future__ import annotations

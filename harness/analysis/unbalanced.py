@@ -99,7 +99,7 @@ def _decode_squares(runs: Floats) -> tuple[Floats, Floats]:
     # What a covariance over few shared levels costs is seen in the spread of each alone.
     alone = [excess(parts[None, [place]], df[[place]], np.ones(1))[0] for place in range(2)]
     divided = np.maximum(excess(parts[None], df, rows, _cells(runs))[0], alone)
-    return np.maximum(parts.sum(axis=1) / df, 0.0), df / divided
+    return np.maximum(parts.sum(axis=1) / df, 0.0), np.maximum(df / divided, 1.0)
 
 
 def _cells(runs: Floats) -> Floats | None:

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from harness.analysis.blocks import Floats
 from harness.analysis.factorial import Levels
 from harness.analysis.hypotheses import LEVEL, NOT_SUPPORTED, SUPPORTED, UNDECIDED
-from harness.analysis.intervals import Interval, t_quantile
+from harness.analysis.intervals import Interval
 from harness.analysis.prompt_means import over_prompts
 
 POWER = 0.8
@@ -207,18 +208,18 @@ def more_replicates(evidence: Evidence, factor: int) -> float:
     need, level = evidence.need, LEVEL / max(1, factor * evidence.picked)
     if not factor or not abs(need.t) > 0.0 or evidence.design != "joint":
         return math.nan
-    stays = max(0.0, (need.mean / need.t) ** 2 - need.sd**2 / need.n)
-    for more in range(1, MOST + 1):  # from below: far above, the noncentral t loses its digits
-        n = need.n + more
-        own = need.sd**2 / n
-        df = (own + stays) ** 2 / (own**2 / (n - 1) + stays**2 / need.df)
-        if _power(abs(need.mean) / math.sqrt(own + stays), df, level) >= POWER:
-            return float(more)
-    return math.inf
+    n = need.n + np.arange(1.0, MOST + 1.0)
+    own, stays = need.sd**2 / n, max(0.0, (need.mean / need.t) ** 2 - need.sd**2 / need.n)
+    df = (own + stays) ** 2 / (own**2 / (n - 1.0) + stays**2 / need.df)
+    enough = _power(abs(need.mean) / np.sqrt(own + stays), df, level) >= POWER
+    return float(np.argmax(enough) + 1) if enough.any() else math.inf
 
 
-def _power(shift: float, df: float, level: float) -> float:
+def _power(shift: Floats, df: Floats, level: float) -> Floats:
     """Chance of a two-sided p of at most `level` on the side where the mean lies, `shift` standard errors from 0."""
-    from scipy.special import nctdtr
+    from scipy.special import nctdtr, stdtrit
 
-    return 1.0 - float(nctdtr(df, shift, t_quantile(1.0 - level / 2.0, df)))
+    needed = stdtrit(df, 1.0 - level / 2.0)
+    most = 2.0 * needed + 37.0  # beyond it the noncentral t loses its digits, and the chance is as good as 1
+    power: Floats = 1.0 - nctdtr(df, np.minimum(shift, most), needed)
+    return power

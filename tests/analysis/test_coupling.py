@@ -25,8 +25,8 @@ DICE = ("training", "inference")
 SUB = "decode x prompt"
 # Truth: so many checkpoints of their own, each with so many prompts of its own, two independent texts of each.
 TRUE_RUNS, TRUE_PROMPTS = 600, 40
-# False alarms, were the seeds drawn anew: |z| > 5 over 24 studies has probability 5e-5 for normal estimates and 4e-4 for
-# chi-square ones of 7 degrees of freedom (simulated): with 12 of these and 28 of those, .6 %. Fewer than 17 of 24
+# False alarms, were the seeds drawn anew: |z| > 5 over 24 studies has probability 5e-5 for normal estimates and 4e-4
+# for chi-square ones of 7 degrees of freedom (simulated): with 12 of these and 28 of those, .6 %. Fewer than 17 of 24
 # intervals cover with probability 1e-5 at 95 %, and 2e-3 at 90 %, which is what intervals of the inference die do here,
 # where prompts are few and both runs and prompts differ in it: 24 figures, 2 %. Together less than 3 %.
 LARGEST_Z, FEWEST = 5.0, 17

@@ -56,7 +56,7 @@ def test_degrees_of_freedom_are_at_most_nominal() -> None:
     df = squares(values.reshape(50, 4, 6, 5), TEXT).df
     assert (df <= np.array([3, 5, 15, 24, 72]) + 1e-9).all()
     assert (df[:, 0] == 3).all()
-    assert df[:, 4].min() > 20
+    assert np.median(df[:, 4]) > 30
 
 
 def test_prompts_of_unequal_variance_lower_the_degrees_of_freedom() -> None:

@@ -98,7 +98,7 @@ def test_nothing_to_tell_is_nan_and_never_a_width_of_zero() -> None:
 
 
 # 4,000 studies: the standard error of a coverage of .95 is .0034. Coverages in .94 to .96 leave .93 to .97 with a
-# probability below .002 a scenario, about .05 over all 27. The seeds are fixed.
+# probability below .002 a scenario, about .06 over all 30. The seeds are fixed.
 KINDS = {
     "training": {"training": 1.0, "prompt": 0.05, "training x prompt": 1.0},
     "prompt": {"training": 0.01, "prompt": 1.0, "training x prompt": 0.2},
@@ -113,17 +113,15 @@ def test_joint_intervals_cover(replicates: int, prompts: int, capsys: pytest.Cap
         found = coverage(tables(replicates, prompts, variances, [number, replicates, prompts]))
         with capsys.disabled():
             print(f"\ncoverage of the mean, {replicates} replicates x {prompts} prompts, {kind}: {found:.3f}", end="")
-        assert 0.93 <= found <= (0.975 if prompts == 10 else 0.97)
+        assert 0.93 <= found <= 0.97
 
 
 @pytest.mark.parametrize("replicates", [3, 5, 8])
-def test_where_there_is_only_noise_the_interval_is_too_wide_rather_than_too_narrow(
-    replicates: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_joint_intervals_cover_where_there_is_only_noise(replicates: int, capsys: pytest.CaptureFixture[str]) -> None:
     found = coverage(tables(replicates, 40, {"training x prompt": 1.0}, [9, replicates]))
     with capsys.disabled():
         print(f"\ncoverage of the mean, {replicates} replicates x 40 prompts, noise only: {found:.3f}", end="")
-    assert 0.94 <= found <= 0.99
+    assert 0.93 <= found <= 0.97
 
 
 @pytest.mark.parametrize("prompts", [1, 40])
@@ -142,4 +140,4 @@ def test_crossed_intervals_cover(sizes: tuple[int, ...], prompts: int, capsys: p
         with capsys.disabled():
             print(f"\ncoverage of the mean, crossed {sizes} x {prompts} prompts, {kind}: {found:.3f}", end="")
         # Where interactions rule, every role's mean square is large by them alone: too wide rather than too narrow.
-        assert 0.93 <= found <= (0.975 if kind == "one role rules" else 0.999)
+        assert 0.93 <= found <= (0.97 if kind == "one role rules" else 0.995)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from test_blocks import (
+from stored_runs import (
     REGIMES,
     assert_equal,
     cells_table,

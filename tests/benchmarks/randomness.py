@@ -1,18 +1,17 @@
 """Variance components with intervals of large tables: `python tests/benchmarks/randomness.py`.
 
 One crossed table of 5 x 5 x 5 runs x 8 prompts x 100 replicates (wanted: 20 s), and 400 arms of 3 runs x 100 prompts x
-8 replicates, complete and with a tenth of the values missing. One thread.
+8 replicates, complete and with a tenth of the values missing.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"
-sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1] / "analysis")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "analysis"))
 
 import numpy as np
 from simulator import Floats, block_of, drawn, shape_of, study_of_blocks

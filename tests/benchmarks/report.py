@@ -32,6 +32,8 @@ TOP_K = ["1", "2", "5", "20", "40", "all"]
 TEXT = ["nll", "perplexity", "length", "repetition-loop", "token-entropy", *(f"distinct-{n}" for n in (1, 2, 3))]
 TEXT += [*(f"seq-rep-{n}" for n in (1, 2, 3, 4)), "copied-span", "copied-share"]
 SET, ACROSS = ["self-bleu-4", "zipf"], ["replicate-distinctness", "replicate-distinctness-error"]
+TABLES = ["training", "predictions", "history", "rates", "cells", "generation_metrics", "repeated_texts", "diagnostics"]
+TABLES += ["regimes", "generations"]
 SPLITS, STEPS = ["train", "validation", "test"], 20
 TEXTS_A_PROMPT = 1 + (len(TOP_K) - 1) * LEVELS
 
@@ -106,11 +108,8 @@ def stages(folder: Path, out: Path) -> Iterator[str]:
     from harness.reporting.report import write_report
     from harness.reporting.tables import report_tables
 
-    wanted = ("training", "predictions", "history", "rates", "cells", "generation_metrics", "repeated_texts")
-    wanted = (*wanted, "diagnostics", "regimes", "generations")
-    tables = {
-        name: pd.read_parquet(folder / f"{name}.parquet") for name in wanted if (folder / f"{name}.parquet").exists()
-    }
+    paths = (folder / f"{name}.parquet" for name in TABLES)
+    tables = {path.stem: pd.read_parquet(path) for path in paths if path.exists()}
     regimes = list(dict.fromkeys(tables["training"]["regime"]))
     yield f"read {len(tables['generation_metrics'])} metric rows"
     built = report_tables(tables, reference=regimes[0], regimes=regimes, seed=1)

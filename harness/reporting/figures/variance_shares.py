@@ -78,7 +78,7 @@ def _mean(rows: pd.DataFrame, column: str, keys: list[str]) -> pd.Series[float]:
     arms = [rows[name] for name in ("task", "model", "bar", "regime")]
     whole = values.notna().groupby(arms).transform("all").astype(bool)
     by = [rows[name] for name in keys]
-    known = values.groupby(by, sort=False).mean()
+    known = values.where(whole).groupby(by, sort=False).mean()
     return known.fillna(values.groupby(by, sort=False).mean())
 
 
