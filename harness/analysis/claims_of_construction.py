@@ -13,6 +13,7 @@ from harness.analysis.findings import Finding, not_applicable
 from harness.analysis.hypotheses import NOT_SUPPORTED, SUPPORTED, UNDECIDED, Hypothesis
 from harness.analysis.noise_floor import noise_floor
 
+ELSEWHERE = "a user's own scores: how the runs were made is not known"
 _REPEATED = ("training", "repeated_texts")
 
 
@@ -21,11 +22,20 @@ def _of(problem: Problem, table: pd.DataFrame) -> pd.DataFrame:
     return table if table.empty else table[(table["task"] == problem.task) & (table["model"] == problem.model)]
 
 
+def _elsewhere(problem: Problem) -> bool:
+    """Whether these are a user's own scores, of runs that twodice has not made (their forward passes are not known)."""
+    mine = _of(problem, problem.study.tables["training"])
+    return "forwards" in mine and bool(mine["forwards"].isna().all())
+
+
 def dropout_off(problem: Problem, claim: Hypothesis) -> Iterator[Finding]:
     """Identical-seed repeats of this task and model give the same scores and texts.
 
     A difference would not prove that dropout is on (machines differ, too), so it leaves the check undecided.
     """
+    if _elsewhere(problem):
+        yield not_applicable(ELSEWHERE)
+        return
     tables = {name: _of(problem, table) for name, table in problem.study.tables.items() if name in _REPEATED}
     cells = problem.study.tables["cells"]
     mine = noise_floor(
@@ -51,6 +61,9 @@ def dropout_off(problem: Problem, claim: Hypothesis) -> Iterator[Finding]:
 def top_k_untouched(problem: Problem, claim: Hypothesis) -> Iterator[Finding]:
     """Every checkpoint that texts were sampled from has one value of every score."""
     sampled, settings = problem.sampled()
+    if _elsewhere(problem):
+        yield not_applicable(ELSEWHERE)
+        return
     if not sampled:
         yield not_applicable("no texts")
         return

@@ -1,4 +1,4 @@
-"""Variance components of crossed runs, by the method of moments, with generalised confidence intervals.
+"""Variance components of crossed runs, by the method of moments, with confidence intervals.
 
 The model and its estimators are those of harness/analysis/crossed.py with one axis for every role that varies; the
 intervals those of harness/analysis/pivots.py. The top interaction is the residual: one run per combination.

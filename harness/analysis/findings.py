@@ -56,6 +56,8 @@ def compared(
     note: str = "",
 ) -> Finding:
     """A row about one arm against another, over the replicates that both have."""
+    if any(part.effect.empty for part in parts):
+        return not_applicable(f"no {' '.join([split, metric]).strip()} of {regime} and {reference}", metric, regime)
     arms = [regime, reference]
     return Finding(
         metric, split, regime, reference, tuple(parts), problem.sample(arms), note=noted(problem, arms, note)

@@ -37,6 +37,7 @@ class Subject:
         published: the published numbers that the grids name.
         notes: what a reader must know.
         environments: of the stored cells, each once, in an order that the store decides.
+        own_runs: whether twodice made the runs.
         resolve: the differences by metric that the grids want to see.
     """
 
@@ -49,6 +50,7 @@ class Subject:
     published: tuple[PublishedNumber, ...] = ()
     notes: tuple[str, ...] = ()
     environments: tuple[Mapping[str, str], ...] = ()
+    own_runs: bool = True
     resolve: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -85,12 +87,12 @@ def of_grids(expansions: Sequence[Expansion], store: Store, measures: TextMeasur
         build_tables(expansion, store, measures),
         tuple(grid.regimes),
         grid.reference_regime,
-        grid.seed,
-        grid.description,
-        tuple(number for place, number in enumerate(numbers) if number not in numbers[:place]),
-        tuple(grid_notes(expansion, store)),
-        _environments(expansion, store),
-        dict(grid.resolve),
+        seed=grid.seed,
+        description=grid.description,
+        published=tuple(number for place, number in enumerate(numbers) if number not in numbers[:place]),
+        notes=tuple(grid_notes(expansion, store)),
+        environments=_environments(expansion, store),
+        resolve=dict(grid.resolve),
     )
 
 
@@ -106,7 +108,7 @@ def of_scores(paths: Sequence[Path]) -> Subject:
         f"scores from {files}: how they were made, and how many runs failed, is not known here; the same replicate in"
         " two regimes is taken for a pair"
     )
-    return Subject(name, scores.tables, scores.regimes, scores.regimes[0], notes=(note,))
+    return Subject(name, scores.tables, scores.regimes, scores.regimes[0], notes=(note,), own_runs=False)
 
 
 def write(subject: Subject, root: Path, out: str = "", say: Callable[[str], None] = to_stderr) -> Built:
@@ -140,6 +142,7 @@ def write(subject: Subject, root: Path, out: str = "", say: Callable[[str], None
         notes=subject.notes,
         published=published,
         environments=subject.environments,
+        own_runs=subject.own_runs,
         say=say,
         seed=subject.seed,
         built=built,

@@ -28,8 +28,8 @@ _VARIANCE = (
     "Variance components are of a crossed random model of training, prompt and decode nested in prompt, by the method"
     " of moments (Searle, Casella and McCulloch 1992){others}; the training die is the variance over runs of the"
     " expected value, the inference die the mean over runs of the variance over decoding draws, each given per text and"
-    " per benchmark score. Their 95 % intervals are generalised confidence intervals (Tsui and Weerahandi 1989);"
-    " negative estimates are reported as they are."
+    " per benchmark score. Variances have modified large-sample intervals (Graybill and Wang 1980; Ting et al. 1990),"
+    " shares generalised ones (Tsui and Weerahandi 1989), all of 95 %; negative estimates are reported as they are."
 )
 _OTHERS = {
     "unweighted means": "unweighted means where values are missing (Thomas and Hultquist 1978)",
@@ -145,7 +145,7 @@ def _contrasts(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     if len(settings):
         reference = _listed(sorted({str(name) for name in settings["reference_setting"]}))
         parts.append(f"each decoding setting with {reference}, paired by training replicate, prompt and decoding level")
-    sizes = [int(n) for n in table["family_size"].dropna()] or [0]
+    sizes = [int(n) for n in table["family_size"].dropna() if n] or [0]
     return [
         f"We compared {' and '.join(parts)} (pairing declared in advance), by paired t tests with Holm's correction"
         f" (Holm 1979) over families of {_span(sizes)} at {ALPHA:g}, and by the"

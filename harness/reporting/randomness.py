@@ -34,8 +34,10 @@ _UNITS = (
 )
 _SHARES = (
     "Shares in % of the total, with 95 % intervals: generalised confidence intervals (Tsui and Weerahandi 1989,"
-    " Journal of the American Statistical Association). A negative estimate is what the method of moments gave, with"
-    " the truncated value in brackets; few levels make intervals wide: read the interval, not the share."
+    " Journal of the American Statistical Association). The intervals of the variances themselves are in the CSV:"
+    " modified large-sample ones (Graybill and Wang 1980, same journal). A negative estimate is what the method of"
+    " moments gave, with the truncated value in brackets; few levels make intervals wide: read the interval, not the"
+    " share."
 )
 _METHODS = {
     "moments": "moments: crossed model of training, prompt and decode nested in prompt, method of moments (Searle,"

@@ -38,6 +38,7 @@ def write_report(
     seed: int = 0,
     description: str = "",
     environments: Sequence[Mapping[str, str]] = (),
+    own_runs: bool = True,
 ) -> list[Path]:
     """Writes the report of one grid; the same tables give the same bytes.
 
@@ -55,6 +56,7 @@ def write_report(
         seed: the study seed, for `report_tables`.
         description: what the grid is about, in the user's words.
         environments: those of the stored cells.
+        own_runs: whether twodice made the runs; a user's own scores do not tell how they were made.
 
     Returns:
         The files written, in the order of writing.
@@ -73,8 +75,10 @@ def write_report(
     for figure, forms in figures.items():
         written += _write_figure(out, figure, forms, say)
     drawn = of_runs(tables, regimes)
+    for stale in [figure for figure in FIGURES if figure not in drawn and figure not in built]:
+        (out / f"{stale}.csv").unlink(missing_ok=True)
     written += [write_atomically(out / f"{figure}.csv", to_csv(rows).encode()) for figure, rows in drawn.items()]
-    sentences, paragraph = summary(built), methods(built)
+    sentences, paragraph = summary(built), methods(built, own_runs=own_runs)
     texts = {
         "summary.md": _prose(f"{name}: summary", [f"- {escape_markdown(sentence)}" for sentence in sentences]),
         "methods.md": _prose(f"{name}: methods", [escape_markdown(paragraph)]),

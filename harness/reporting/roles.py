@@ -67,8 +67,9 @@ def _crossed() -> list[str]:
         " they are. Interactions have a row each; the highest holds the residual: there is one run per combination.",
         f"{TOTAL}: the sum of all components that contain the role, interactions included; totals overlap, so their"
         " shares add up to more than 100 %. Shares are of the variance of one run with every varied role drawn anew.",
-        "95 % CI: generalised confidence intervals (Tsui and Weerahandi 1989), for normal effects. With few levels they"
-        " are wide: read the interval, not the share. Roles that the design holds at level 0 are in no number.",
+        "95 % CI, for normal effects: of variances modified large-sample ones (Graybill and Wang 1980), of shares"
+        " generalised ones (Tsui and Weerahandi 1989). With few levels they are wide: read the interval, not the share."
+        " Roles that the design holds at level 0 are in no number.",
     ]
 
 

@@ -76,8 +76,8 @@ def _unresolvable(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     if not least >= ALPHA:
         return []
     return [
-        f"Warning: with so few replicates no sign-flip test can reach p < {ALPHA} (smallest: {least:.2g}); the t tests here"
-        " trust that differences are normal."
+        f"Warning: with so few replicates no sign-flip test can reach p < {ALPHA} (smallest: {least:.2g}); the"
+        " t tests here trust that differences are normal."
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from claim_worlds import LARGE, REGIMES, SMALL, World
+from claim_worlds import LARGE, MODEL, REGIMES, SMALL, World
 
 from harness.analysis.claims import COLUMNS, EVALUATORS, claims
 from harness.analysis.claims_of_speed import crossing
@@ -283,6 +283,44 @@ def test_a_repeat_that_differs_leaves_the_check_undecided() -> None:
     row = rows_of(claims(World(repeat_differs=0.01).study()), "dropout-off")[0]
     assert row["verdict"] == "undecided"
     assert row["estimate"] == pytest.approx(0.01)
+
+
+def test_a_metric_that_is_not_there_is_not_applicable() -> None:
+    study = World().study()
+    training = study.tables["training"]
+    changed = study_of(
+        {**study.tables, "training": training[training["split"] != "test"]}, reference="none", regimes=study.regimes
+    )
+    table = claims(changed)
+    for claim in ("dropout-generalises", "early-underfitting", "weight-decay-close"):
+        assert verdicts(table, claim) == {"not applicable"}
+    assert rows_of(table, "residual-scarce", SMALL)[0]["note"] == "no test loss of residual and none"
+
+
+def test_other_temperatures_are_not_mixed_in() -> None:
+    """Of the temperature with most k; at one temperature more, diversity at k = all is another number."""
+    study = World(texts=(0.01, 0.01, 0.01)).study()
+    texts = study.tables["generation_metrics"]
+    hot = texts[texts["top_k"] == "all"].assign(temperature=2.0)
+    hot = hot.assign(value=hot["value"] + 5.0 * (hot["regime"] != "none"))
+    both = study_of(
+        {**study.tables, "generation_metrics": pd.concat([hot, texts])}, reference="none", regimes=study.regimes
+    )
+    columns = ["estimate", "ci_low", "ci_high", "p", "what"]
+    one, other = (pd.DataFrame(rows_of(claims(each), "diversity-small"))[columns] for each in (study, both))
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+def test_texts_of_a_repeat_are_compared_too() -> None:
+    study = World().study()
+    repeat = {"task": LARGE, "model": MODEL, "regime": "standard", "repeat": 1, "texts": 10}
+    for differing, verdict in ((0, "supported"), (3, "undecided")):
+        tables = {**study.tables, "repeated_texts": pd.DataFrame([{**repeat, "differing": differing}])}
+        table = claims(study_of(tables, reference="none", regimes=study.regimes))
+        row = rows_of(table, "dropout-off")[0]
+        assert row["verdict"] == verdict
+        assert "every score and 10 texts compared" in row["note"]
+        assert rows_of(table, "dropout-off", SMALL)[0]["verdict"] == "supported"
 
 
 def test_runs_of_two_environments_are_named() -> None:

@@ -10,15 +10,22 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from harness.analysis.factorial import ROLES
 from harness.reporting.figures import FIGURES, draw
 from harness.reporting.notes import footnotes
 from harness.reporting.report import write_report
 from harness.reporting.tables import escape_latex, escape_markdown, report_tables, to_markdown
 from harness.reporting.terminal import print_tables
 
-TABLES = ("generalization", "generation", "roles", "noise_floor", "published", "cells")
+TABLES = ("claims", "randomness", "effects", "contrasts", "comparisons", "seeds", "generalization", "generation")
+TABLES += ("roles", "noise_floor", "published", "cells")
 FORMS = {f"{table}.{form}" for table in TABLES for form in ("csv", "md", "tex")}
-DRAWN = {f"{figure}.{form}" for figure in FIGURES for form in ("svg", "png")}
+# The made-up grid names no published number; tests/reporting/test_published_report.py has one.
+HERE = [figure for figure in FIGURES if figure != "published"]
+DRAWN = {f"{figure}.{form}" for figure in HERE for form in ("svg", "png")}
+WORDS = {"index.html", "summary.md", "methods.md", "learning_curves.csv", "dropout_rates.csv"}
+# What cannot be drawn without texts.
+OF_TEXTS = ("variance_shares", "effect_map", "diversity_by_k")
 HOSTILE = "[red]50%_linear|$x$ <b>"
 
 
@@ -31,7 +38,7 @@ def contents(folder):
 
 
 def test_every_file_is_there_and_no_other(report):
-    assert set(contents(report)) == FORMS | DRAWN
+    assert set(contents(report)) == FORMS | DRAWN | WORDS
 
 
 def test_rebuilt_it_is_byte_identical(report, tables, regimes, tmp_path):
@@ -82,6 +89,7 @@ def test_no_warning_of_few_replicates_where_there_are_enough(tables, regimes):
     more = {
         name: t.assign(uid=t["uid"] + "x", training_replicate=t["training_replicate"] + 3) for name, t in once.items()
     }
+    more["training"] = more["training"].assign(**{role: more["training"][role] + 3 for role in ROLES})
     doubled = {name: pd.concat([once[name], more[name]]) for name in once}
     built = report_tables(doubled, reference="none", regimes=regimes)["generalization"]
     assert set(built["n"]) == {6}
@@ -111,7 +119,7 @@ def test_escapes():
 
 
 def test_figures_are_real_and_know_no_date(report):
-    for figure in FIGURES:
+    for figure in HERE:
         svg = (report / f"{figure}.svg").read_text()
         assert svg.rstrip().endswith("</svg>")
         assert "dc:date" not in svg
@@ -132,8 +140,9 @@ def test_without_texts_the_figure_is_left_out_and_an_old_one_removed(report, tab
     said = []
     del tables["generation_metrics"]
     written = write(tables, tmp_path, regimes, say=said.append)
-    assert said == ["figure diversity_by_k is left out: the grid gave nothing to draw"]
-    left = FORMS | (DRAWN - {"diversity_by_k.svg", "diversity_by_k.png"})
+    gone = [name for name in FIGURES if name in OF_TEXTS or name not in HERE]
+    assert said == [f"figure {name} is left out: the grid gave nothing to draw" for name in gone]
+    left = FORMS | WORDS | {file for file in DRAWN if file.split(".")[0] not in OF_TEXTS}
     assert {path.name for path in written} == set(contents(tmp_path)) == left
     assert "No rows." in (tmp_path / "generation.md").read_text()
     assert "\\begin" not in (tmp_path / "generation.tex").read_text()

@@ -257,3 +257,14 @@ def test_one_hundred_published_fine_tunings() -> None:
         assert round(found.loc[metric, "mean"], 4) == mean
         assert round(found.loc[metric, "sd"], 4) == sd
         assert found.loc[metric, "mean"] == pytest.approx(statistics.fmean(runs[metric]), rel=1e-14)
+
+
+def test_a_report_of_scores_says_nothing_about_how_the_runs_were_made() -> None:
+    lines = [
+        f"{arm},{kind},{seed},{0.5 + seed / 7}" for arm, kind in (("a", "none"), ("b", "static")) for seed in (0, 1)
+    ]
+    built = write_scores([write("regime,regime_kind,seed,accuracy\n" + "\n".join(lines))], Path.cwd())
+    claims = built.tables["claims"].query("kind == 'by construction'")
+    assert set(claims["verdict"]) == {"not applicable"}
+    assert claims["note"].str.contains("a user's own scores").all()
+    assert "Dropout is off" not in (Path.cwd() / "reports" / "scores" / "methods.md").read_text()
