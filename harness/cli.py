@@ -215,7 +215,7 @@ def verify(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="tasks|regimes|schedules|models|metrics|grids")],
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="tasks|regimes|schedules|models|metrics|grids|claims")],
 ) -> None:
     """List what a grid file may name."""
     from harness.errors import UserError, nearest

@@ -25,9 +25,10 @@ from harness.analysis.claims_of_training import (
 from harness.analysis.evidence import Problem
 from harness.analysis.findings import Finding
 from harness.analysis.hypotheses import HYPOTHESES, NOT_APPLICABLE, UNDECIDED, Hypothesis
+from harness.analysis.multiplicity import holm
 from harness.analysis.order import ordered
 from harness.analysis.study import Study
-from harness.analysis.verdicts import MOST, Evidence, Part, Sample, holm, more_replicates, verdict, weigh
+from harness.analysis.verdicts import MOST, Evidence, Part, Sample, more_replicates, verdict, weigh
 
 COLUMNS = [
     "claim", "statement", "task", "model", "kind", "metric", "estimate", "ci_low", "ci_high", "margin", "p",
@@ -86,11 +87,11 @@ def _rows(problem: Problem) -> list[dict[str, Any]]:
     weighed = [
         weigh(finding.parts, finding.sample) if finding.parts and finding.sample else None for _, finding in found
     ]
-    adjusted = holm([math.nan if one is None else one.p for one in weighed])
+    adjusted, factors = holm([math.nan if one is None else one.p for one in weighed])
     return [
         _named(claim, problem.task, problem.model)
-        | (_untested(finding) if evidence is None else _tested(finding, evidence, *step))
-        for (claim, finding), evidence, step in zip(found, weighed, adjusted, strict=True)
+        | (_untested(finding) if evidence is None else _tested(finding, evidence, float(p), int(factor)))
+        for (claim, finding), evidence, p, factor in zip(found, weighed, adjusted, factors, strict=True)
     ]
 
 

@@ -75,7 +75,8 @@ def _adjusted(table: pd.DataFrame) -> pd.DataFrame:
         numbered = table.assign(row=np.arange(len(table)))
         members = numbered[numbered["family"] == family].groupby(factors, sort=False, dropna=False)["row"]
         for _, rows in members:
-            adjusted[rows], sizes[rows] = holm(p[rows])
+            adjusted[rows], steps = holm(p[rows])
+            sizes[rows] = steps.max(initial=0)
     return table.assign(p_adjusted=adjusted, family_size=sizes)
 
 

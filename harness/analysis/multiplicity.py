@@ -15,19 +15,25 @@ DRAWS = 9_999
 SEED = 19350914  # a constant, so that a report is the same whenever it is built
 
 
-def holm(p: npt.ArrayLike) -> tuple[Floats, int]:
-    """Holm's adjusted p and the size of the family (1979, Scandinavian Journal of Statistics 6:65).
+def holm(p: npt.ArrayLike) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Holm's adjusted p and the factor of each (1979, Scandinavian Journal of Statistics 6:65).
 
-    The i-th smallest of m is multiplied by m - i + 1, and none is below the one before it. It holds the probability of
-    any false rejection, whatever the dependence. NaN (no test) is in no family and stays NaN.
+    The i-th smallest of m is multiplied by m - i + 1, its factor, and none is below the one before it. It holds the
+    probability of any false rejection, whatever the dependence. NaN (no test) is in no family and stays NaN, with
+    factor 0; so the largest factor is the size of the family.
     """
     every = np.asarray(p, dtype=float)
     places = np.flatnonzero(~np.isnan(every))
     ranked = places[np.argsort(every[places], kind="stable")]
-    factors = np.arange(len(ranked), 0, -1)
-    adjusted = np.full_like(every, math.nan)
-    adjusted[ranked] = np.minimum(np.maximum.accumulate(every[ranked] * factors), 1.0)
-    return adjusted, len(ranked)
+    factors, adjusted = np.zeros(len(every), dtype=np.int64), np.full_like(every, math.nan)
+    factors[ranked] = np.arange(len(ranked), 0, -1)
+    adjusted[ranked] = np.minimum(np.maximum.accumulate(every[ranked] * factors[ranked]), 1.0)
+    return adjusted, factors
+
+
+def smallest_sign_flip_p(pairs: int) -> float:
+    """The smallest two-sided p that flipping the signs of so many paired differences can reach: 2 / 2^pairs."""
+    return min(1.0, 2.0 ** (1 - pairs)) if pairs > 0 else math.nan
 
 
 def sign_flip(differences: npt.ArrayLike) -> tuple[float, float]:

@@ -19,7 +19,8 @@ from harness.analysis.blocks import Block
 from harness.analysis.complete import complete
 from harness.analysis.effects import chosen
 from harness.analysis.mean_squares import Floats, mean_squares
-from harness.analysis.power import LEVEL, resolvable, smallest_sign_flip_p
+from harness.analysis.multiplicity import smallest_sign_flip_p
+from harness.analysis.power import LEVEL, resolvable
 from harness.analysis.seeds import differences, smallest_count, unreachable
 from harness.analysis.study import study_of
 from harness.spec.designs import fewest_levels

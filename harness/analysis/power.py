@@ -48,8 +48,3 @@ def _noncentrality(df: float, family: int) -> float:
     while power(top, 1.0, df, family) < POWER:
         top *= 2.0
     return float(brentq(lambda one: power(one, 1.0, df, family) - POWER, 0.0, top, xtol=1e-9))
-
-
-def smallest_sign_flip_p(pairs: int) -> float:
-    """The smallest two-sided p that flipping the signs of so many paired differences can reach: 2 / 2^pairs."""
-    return min(1.0, 2.0 ** (1 - pairs)) if pairs > 0 else math.nan

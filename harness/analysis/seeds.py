@@ -15,8 +15,9 @@ from harness.analysis.blocks import SPLIT, Block
 from harness.analysis.complete import Complete, complete
 from harness.analysis.effects import SET, chosen
 from harness.analysis.mean_squares import Floats, mean_squares
+from harness.analysis.multiplicity import smallest_sign_flip_p
 from harness.analysis.order import ordered
-from harness.analysis.power import LEVEL, POWER, power, resolvable, smallest_sign_flip_p
+from harness.analysis.power import LEVEL, POWER, power, resolvable
 from harness.analysis.study import Study
 
 COLUMNS = [

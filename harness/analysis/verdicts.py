@@ -179,20 +179,6 @@ def verdict(evidence: Evidence, p_adjusted: float) -> str:
     return SUPPORTED if evidence.favours else NOT_SUPPORTED
 
 
-def holm(p: Sequence[float]) -> list[tuple[float, int]]:
-    """Holm's adjusted p of one family and the factor of each step (1979, Scandinavian Journal of Statistics 6:65).
-
-    NaN are no members of the family and stay NaN, with factor 0.
-    """
-    order = sorted((place for place, value in enumerate(p) if not math.isnan(value)), key=lambda place: p[place])
-    adjusted, highest = [(math.nan, 0)] * len(p), 0.0
-    for step, place in enumerate(order):
-        factor = len(order) - step
-        highest = max(highest, min(1.0, factor * p[place]))
-        adjusted[place] = (highest, factor)
-    return adjusted
-
-
 def more_replicates(evidence: Evidence, factor: int) -> float:
     """How many more training replicates would decide the claim, were estimate and spreads the true ones.
 

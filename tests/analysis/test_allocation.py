@@ -13,7 +13,7 @@ from simulator import drawn
 from harness.analysis import allocation
 from harness.analysis.allocation import Components, Costs, Size, best, cheapest, components_of
 from harness.analysis.mean_squares import mean_squares
-from harness.analysis.power import power, resolvable, smallest_sign_flip_p
+from harness.analysis.power import power, resolvable
 
 PARTS = Components(training=0.4, prompt=0.7, both=1.1, decode=2.0, own=5.0)
 COSTS = Costs(training=30.0, text=0.5)
@@ -142,7 +142,3 @@ def test_the_published_table_of_smallest_differences() -> None:
     """Two arms of n runs, unpaired, sd 2.4: 4.9 points with n = 5, 2.2 with n = 20 (2 (n - 1) degrees of freedom)."""
     for runs, published in ((3, 7.4), (5, 4.9), (10, 3.2), (20, 2.2)):
         assert resolvable(2.4 * math.sqrt(2 / runs), 2.0 * (runs - 1)) == pytest.approx(published, abs=0.051)
-
-
-def test_the_smallest_sign_flip_p() -> None:
-    assert [smallest_sign_flip_p(pairs) for pairs in (1, 3, 5, 6, 8)] == [1.0, 0.25, 0.0625, 0.03125, 0.0078125]

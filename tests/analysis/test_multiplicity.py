@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from harness.analysis.directions import direction
-from harness.analysis.multiplicity import holm, sign_flip
+from harness.analysis.multiplicity import holm, sign_flip, smallest_sign_flip_p
 from harness.analysis.wins import reading, win_columns, wins
 
 
@@ -18,16 +18,20 @@ def test_holm_is_that_of_statsmodels() -> None:
     rng = np.random.default_rng(1)
     for size in (1, 2, 5, 30):
         p = rng.uniform(0.0, 0.2, size)
-        adjusted, family = holm(p)
+        adjusted, factors = holm(p)
         np.testing.assert_allclose(adjusted, multipletests(p, method="holm")[1])
-        assert family == size
+        assert sorted(factors) == list(range(1, size + 1))
 
 
 def test_no_test_is_in_no_family() -> None:
-    adjusted, family = holm([0.01, math.nan, 0.04])
-    assert (adjusted[0], adjusted[2], family) == (0.02, 0.04, 2)
+    adjusted, factors = holm([0.01, math.nan, 0.04])
+    assert (adjusted[0], adjusted[2], list(factors)) == (0.02, 0.04, [2, 0, 1])
     assert math.isnan(adjusted[1])
-    assert holm([])[1] == 0
+    assert len(holm([])[1]) == 0
+
+
+def test_the_smallest_sign_flip_p() -> None:
+    assert [smallest_sign_flip_p(pairs) for pairs in (1, 3, 5, 6, 8)] == [1.0, 0.25, 0.0625, 0.03125, 0.0078125]
 
 
 @pytest.mark.parametrize("pairs", [8, 10, 13])

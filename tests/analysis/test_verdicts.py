@@ -14,7 +14,6 @@ from harness.analysis.verdicts import (
     Part,
     Sample,
     above,
-    holm,
     more_replicates,
     not_below,
     verdict,
@@ -142,15 +141,6 @@ def test_crossed_runs_are_not_counted_as_independent() -> None:
     crossed = weigh([above("x", values)], Sample("crossed", levels))
     assert crossed.p > 10.0 * one(above("x", values), 16).p
     assert math.isnan(more_replicates(crossed, 1)), "runs share levels: their number alone says nothing"
-
-
-def test_holm_agrees_with_statsmodels() -> None:
-    from statsmodels.stats.multitest import multipletests
-
-    p = [0.01, 0.2, 0.0004, 0.03, 0.03, 0.8]
-    assert [value for value, _ in holm(p)] == pytest.approx(list(multipletests(p, method="holm")[1]))
-    assert [factor for _, factor in holm([0.2, math.nan, 0.1])] == [1, 0, 2]
-    assert math.isnan(holm([0.2, math.nan])[1][0])
 
 
 def test_more_replicates_reach_the_power_that_they_promise() -> None:

@@ -174,6 +174,8 @@ def test_environments_stand_once_and_without_the_machine_time(whole: Path) -> No
     os.chdir(whole)
     store = Store(whole / "results")
     subject = of_grids([expand(parse_grid(tiny_grid(**GRID), "grid"), store, None)], store)
+    assert subject.own_runs
+    assert subject.resolve == {}
     assert len(subject.environments) == 1
     assert {"torch", "processor", "threads"} <= set(subject.environments[0])
 
