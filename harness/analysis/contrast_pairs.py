@@ -36,6 +36,12 @@ class Arm:
         first: dict[str, int] = {}
         return [place for place in known if first.setdefault(self.cells[place] or f"#{place}", place) == place]
 
+    @property
+    def undefined(self) -> int:
+        """How many training cells ended but have no value at all: the metric is not defined for them."""
+        empty = np.isnan(self.values).all(axis=(1, 2))
+        return len({uid for uid, lost in zip(self.cells, empty, strict=True) if uid and lost})
+
 
 @dataclass(frozen=True)
 class Pairs:

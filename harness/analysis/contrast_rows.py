@@ -25,6 +25,7 @@ UNPAIRED = "unpaired"
 SAME_CELLS = "both are the same training cells: the difference is zero by construction"
 ISOLATED = "isolated design: no interval"
 EQUAL = "all differences are equal: no interval"
+SURVIVORS = "a run has no value here (a loss never reached): of the others alone, no interval"
 
 
 def compared(mine: Arm, theirs: Arm, block: Block, pairing: str, *, regimes: bool) -> dict[str, Any]:
@@ -40,9 +41,21 @@ def compared(mine: Arm, theirs: Arm, block: Block, pairing: str, *, regimes: boo
     way = direction(block.metric, of_texts=block.unit not in (SPLIT, EXAMPLE))
     pairs = replace(pairs, merged=pairs.merged and regimes)
     numbers = _paired(pairs, block, way) if len(pairs.mine) else _unpaired(mine, theirs, block)
+    if block.unit == SPLIT and (mine.undefined or theirs.undefined):
+        numbers = _of_survivors(numbers, mine, theirs)
     unknown = {name: math.nan for name in ROW if name not in numbers}
     own = {"direction": way, "design": block.design, "pairing": numbers.get("pairing", pairing)}
     return {**unknown, "reading": "", **numbers, **own}
+
+
+def _of_survivors(numbers: dict[str, Any], mine: Arm, theirs: Arm) -> dict[str, Any]:
+    """The means alone: runs without a value are no accident, so a test of the others would tell too small a difference.
+
+    A loss that a run never reaches has no number of steps; the claim dynamic-faster counts such runs.
+    """
+    kept = ("n", "n_prompts", "mean", "reference_mean", "difference", "pairing")
+    note = f"no value: {mine.undefined} runs and {theirs.undefined} of the reference; {SURVIVORS}"
+    return {**{name: value for name, value in numbers.items() if name in kept}, "note": note}
 
 
 def _paired(pairs: Pairs, block: Block, way: str) -> dict[str, Any]:
