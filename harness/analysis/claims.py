@@ -24,7 +24,7 @@ from harness.analysis.claims_of_training import (
 )
 from harness.analysis.evidence import Problem
 from harness.analysis.findings import Finding
-from harness.analysis.hypotheses import HYPOTHESES, NOT_APPLICABLE, UNDECIDED, Hypothesis
+from harness.analysis.hypotheses import HYPOTHESES, MOST_FAILED, NOT_APPLICABLE, UNDECIDED, Hypothesis
 from harness.analysis.multiplicity import holm
 from harness.analysis.order import ordered
 from harness.analysis.study import Study
@@ -107,11 +107,13 @@ def _untested(finding: Finding) -> dict[str, Any]:
 
 
 def _tested(finding: Finding, evidence: Evidence, p_adjusted: float, factor: int) -> dict[str, Any]:
-    found = verdict(evidence, p_adjusted)
-    more = more_replicates(evidence, factor) if found == UNDECIDED else math.nan
+    survivors = finding.failed > MOST_FAILED
+    found = UNDECIDED if survivors else verdict(evidence, p_adjusted)
+    more = more_replicates(evidence, factor) if found == UNDECIDED and not survivors else math.nan
+    few = f"more than {MOST_FAILED:.0%} of an arm's runs failed: of survivors nothing is concluded" if survivors else ""
     many = f"more than {MOST} more replicates would be needed" if math.isinf(more) else ""
     assert finding.sample is not None
-    notes = [finding.note, *_other_parts(finding.parts, evidence.shown, finding.sample), evidence.note, many]
+    notes = [finding.note, *_other_parts(finding.parts, evidence.shown, finding.sample), evidence.note, many, few]
     return {
         **_untested(finding),
         "estimate": evidence.effect.mean,

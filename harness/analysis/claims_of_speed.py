@@ -60,7 +60,7 @@ def _finding(problem: Problem, arm: str, reference: str, metric: str) -> Finding
     what = f"steps to validation loss {target:g} (at most {end:g}): {reference} - {arm}, above 0"
     note = "; ".join(f"{name}: reached by {reached[name]} of {len(steps[name])}" for name in (arm, reference))
     missed = sum(len(steps[name]) - reached[name] for name in (arm, reference))
-    if missed and len(steps[arm]) < FEWEST:
+    if missed and len(problem.sample([arm, reference]).levels) < FEWEST:
         few = f"with runs that never reach it, fewer than {FEWEST} pairs decide nothing"
         return Finding(metric, "validation", arm, reference, verdict=UNDECIDED, note=f"{note}; {few}")
     parts = [above(what, steps[reference] - steps[arm])]

@@ -43,7 +43,9 @@ def _beside_k(problem: Problem, claim: Hypothesis, *, interaction: bool) -> Iter
             about = [*arms, none]
             note = noted(problem, about, *([f"all of {', '.join(arms)}"] if len(arms) > 1 else []))
             sample = problem.sample(about)
-            yield Finding(metric, "", arms[0] if len(arms) == 1 else "", none, tuple(parts), sample, note=note)
+            one = arms[0] if len(arms) == 1 else ""
+            lost = problem.failed_share(about)
+            yield Finding(metric, "", one, none, tuple(parts), sample, note=note, failed=lost)
     if not found:
         yield not_applicable(f"no texts at two or more k of {' or '.join(claim.metrics)}")
 
@@ -88,7 +90,8 @@ def greedy_loops(problem: Problem, claim: Hypothesis) -> Iterator[Finding]:
             above(f"{metric}: half of k=1 - {setting_name(*sampled)}, above 0", greedy / 2.0 - after),
         )
         note = noted(problem, [arm], f"arm {arm}")
-        yield Finding(metric, "", arm, arm, parts, problem.sample([arm]), note=note)
+        lost = problem.failed_share([arm])
+        yield Finding(metric, "", arm, arm, parts, problem.sample([arm]), note=note, failed=lost)
     if not found:
         yield not_applicable(f"no texts of {arm} at k = 1 and at a larger k")
 

@@ -90,12 +90,12 @@ def fit_of(problem: Problem, arm: str) -> Fit:
     test, train = problem.score(TEST, LOSS, arm), problem.score(TRAIN, LOSS, arm)
     sample = problem.sample([arm])
     gap = _bounded(sample.interval((test - train) / test)[0])
-    rise = _bounded(sample.interval(_rises(problem, arm))[0]) or Interval(0, 0.0, 0.0, 0.0, 0.0)
+    # Without a validation curve nobody knows whether the loss rose: neither comparison below holds then.
+    rise = _bounded(sample.interval(_rises(problem, arm))[0]) or Interval(0, *[math.nan] * 4)
     if gap is None:
         return Fit(None, None, "fewer than 2 runs, or no interval")
     why = f"gap to {TRAIN} {gap.mean:.1%} of the {TEST} loss"
-    if rise.n:
-        why += f", last validation loss {rise.mean:.1%} above its lowest"
+    why += f", last validation loss {rise.mean:.1%} above its lowest" if rise.n else ", no validation curve"
     rose, stayed = rise.low > FIT["rise"], rise.high < FIT["rise"]
     return Fit(
         under=_told(gap.high < FIT["narrow_gap"] and stayed, gap.low > FIT["narrow_gap"] or rose),

@@ -39,7 +39,7 @@ class Arm:
     @property
     def undefined(self) -> int:
         """How many training cells ended but have no value at all: the metric is not defined for them."""
-        empty = np.isnan(self.values).all(axis=(1, 2))
+        empty = np.asarray(np.isnan(self.values).all(axis=(1, 2)))
         return len({uid for uid, lost in zip(self.cells, empty, strict=True) if uid and lost})
 
 
@@ -110,7 +110,14 @@ def _over_levels(values: Floats, chosen: npt.NDArray[np.bool_]) -> Floats:
         return np.asarray(np.nanmean(np.where(chosen, values, np.nan), axis=2))
 
 
-def run_means(mine: Arm) -> Floats:
-    """One value per training cell: the mean over its prompts of the mean over decode levels [runs]."""
+def shared_prompts(mine: Arm, theirs: Arm) -> npt.NDArray[np.bool_]:
+    """The prompts that every run of both arms has a value of [prompts]."""
+    there = [~np.isnan(one.values[one.there]).all(axis=2) for one in (mine, theirs)]
+    return np.asarray(np.concatenate(there).all(axis=0))
+
+
+def run_means(mine: Arm, prompts: npt.NDArray[np.bool_] | None = None) -> Floats:
+    """One value per training cell: the mean over its prompts (or these) of the mean over decode levels [runs]."""
     by_prompt = _over_levels(mine.values[mine.there], ~np.isnan(mine.values[mine.there]))
+    by_prompt = by_prompt if prompts is None else by_prompt[:, prompts]
     return np.asarray(np.nanmean(by_prompt, axis=1)) if len(by_prompt) else np.empty(0)

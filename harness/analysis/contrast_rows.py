@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.analysis.blocks import EXAMPLE, SPLIT, Block
-from harness.analysis.contrast_pairs import Arm, Pairs, matched, run_means
+from harness.analysis.contrast_pairs import Arm, Pairs, matched, run_means, shared_prompts
 from harness.analysis.directions import direction
 from harness.analysis.intervals import Interval, correlation, t_quantile, t_test
 from harness.analysis.multiplicity import FEWEST_FLIPPED, sign_flip
@@ -54,7 +54,9 @@ def _of_survivors(numbers: dict[str, Any], mine: Arm, theirs: Arm) -> dict[str, 
     A loss that a run never reaches has no number of steps; the claim dynamic-faster counts such runs.
     """
     kept = ("n", "n_prompts", "mean", "reference_mean", "difference", "pairing")
-    note = f"no value: {mine.undefined} runs and {theirs.undefined} of the reference; {SURVIVORS}"
+    lost = f"no value: {mine.undefined} runs and {theirs.undefined} of the reference; {SURVIVORS}"
+    others = "" if "pairing" in numbers else numbers["note"]  # an unpaired row's note tells of a test
+    note = "; ".join(filter(None, [lost, others]))
     return {**{name: value for name, value in numbers.items() if name in kept}, "note": note}
 
 
@@ -119,12 +121,15 @@ def _without_interval(pairs: Pairs, found: OverPrompts, block: Block) -> list[st
 
 def _unpaired(mine: Arm, theirs: Arm, block: Block) -> dict[str, Any]:
     """Welch's t of the runs' means; nothing but the means where the runs are not independent, or too few."""
-    sides = [run_means(mine), run_means(theirs)]
+    shared = shared_prompts(mine, theirs)
+    apart = not shared.any()  # different prompts: their difference would stand as the arms'
+    sides = [run_means(one, None if apart else shared) for one in (mine, theirs)]
     numbers: dict[str, Any] = {"pairing": UNPAIRED, "n": min(map(len, sides)), "n_prompts": None}
     means = [float(side.mean()) if len(side) else math.nan for side in sides]
     numbers |= {"mean": means[0], "reference_mean": means[1], "difference": means[0] - means[1]}
     note = f"no pair: {len(sides[0])} runs against {len(sides[1])} of the reference"
-    if block.design != "joint" or min(map(len, sides)) < 2:
+    note += "; no prompt in common" if apart else ""
+    if apart or block.design != "joint" or min(map(len, sides)) < 2:
         return {**numbers, "note": f"{note}; no interval"}
     parts = [float(side.var(ddof=1)) / len(side) for side in sides]
     error = math.sqrt(sum(parts))

@@ -85,7 +85,7 @@ def _blocks(study: Study) -> Iterator[Block]:
     by_example = {_measured(block): block for block in study.examples}
     for block in study.runs:
         finer = by_example.pop(_measured(block), None)
-        yield finer if finer is not None and _covers(finer, block) else block
+        yield block if finer is None else finer
     yield from by_example.values()  # a user's scores may know examples only
     for block in study.texts:
         if not block.metric.endswith(COMPANION):
@@ -94,14 +94,6 @@ def _blocks(study: Study) -> Iterator[Block]:
 
 def _measured(block: Block) -> tuple[str, ...]:
     return block.task, block.model, block.split, block.metric
-
-
-def _covers(finer: Block, block: Block) -> bool:
-    """Whether every run that has a value has values of its examples."""
-    if finer.regimes != block.regimes or finer.replicates != block.replicates:
-        return False
-    known, there = (~np.isnan(one.values).all(axis=(1, 3, 4)) for one in (block, finer))
-    return bool((known == there).all())
 
 
 def _of_regimes(block: Block, study: Study) -> Iterator[dict[str, Any]]:

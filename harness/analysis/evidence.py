@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from harness.analysis.arms import FAILED
 from harness.analysis.blocks import Block, Floats, Setting
+from harness.analysis.settings import GREEDY
 from harness.analysis.study import Study
 from harness.analysis.verdicts import Sample
 from harness.regimes.kinds import NONE
@@ -117,21 +119,30 @@ class Problem:
         rows = [block.cells[block.regimes.index(regime)] for regime in regimes]
         return sum(not all(column) for column in zip(*rows, strict=True))
 
+    def failed_share(self, regimes: Sequence[str]) -> float:
+        """The largest share, over these arms, of runs that diverged or failed among those that were tried."""
+        cells = self.study.tables["cells"]
+        mine = cells[(cells["kind"] == "training") & (cells["task"] == self.task) & (cells["model"] == self.model)]
+        tried = mine[mine["status"].isin((*FAILED, "done")) & mine["regime"].isin(regimes)]
+        return float(tried["status"].isin(FAILED).groupby(tried["regime"]).mean().max()) if len(tried) else 0.0
+
     def settings(self, metric: str, regimes: Sequence[str]) -> list[Setting]:
         """The settings at which all these arms have texts, of the temperature and filters with most k; k ascending.
 
-        Temperature 1 without other filters wins a tie, as it stands first.
+        Temperature 1 without other filters wins a tie, as it stands first. Greedy texts know neither temperature nor
+        filters: they belong to all, and stand first.
         """
         block = self._texts.get(metric)
         if block is None or not set(regimes) <= set(block.regimes):
             return []
         rows = [block.regimes.index(regime) for regime in regimes]
+        greedy: list[Setting] = []
         families: dict[Setting, list[Setting]] = {}
         for place, setting in enumerate(block.settings):
             if all(np.isfinite(block.values[row, place]).any() for row in rows):
-                families.setdefault(setting[1:], []).append(setting)
+                (greedy if setting[0] == GREEDY else families.setdefault(setting[1:], [])).append(setting)
         first = sorted(families, key=lambda rest: (-len(families[rest]), rest != (1.0, 1.0, 0.0)))
-        return families[first[0]] if first else []
+        return [*greedy, *(families[first[0]] if first else [])]
 
     def sampled(self) -> tuple[set[str], set[Setting]]:
         """The training cells that texts were sampled from, and the settings that they were sampled at."""

@@ -23,6 +23,7 @@ class Finding:
         note: what a reader must know; why it was not tested.
         estimate, margin: of a check by construction, which has no interval.
         n: runs or pairs, where no test counts them.
+        failed: largest share of runs that failed in one of its arms.
     """
 
     metric: str = ""
@@ -35,6 +36,7 @@ class Finding:
     note: str = ""
     estimate: float = float("nan")
     n: int = 0
+    failed: float = 0.0
 
 
 Judge = Callable[[str, str], Iterable[Finding]]
@@ -60,8 +62,9 @@ def compared(
         return not_applicable(f"no {' '.join([split, metric]).strip()} of {regime} and {reference}", metric, regime)
     arms = [regime, reference]
     return Finding(
-        metric, split, regime, reference, tuple(parts), problem.sample(arms), note=noted(problem, arms, note)
-    )
+        metric, split, regime, reference, tuple(parts), problem.sample(arms), note=noted(problem, arms, note),
+        failed=problem.failed_share(arms),
+    )  # fmt: skip
 
 
 def noted(problem: Problem, arms: Sequence[str], *notes: str) -> str:

@@ -17,6 +17,7 @@ CLAIM, CONSTRUCTED = "claim", "by construction"
 SUPPORTED, NOT_SUPPORTED, UNDECIDED, NOT_APPLICABLE = "supported", "not supported", "undecided", "not applicable"
 VERDICTS = (SUPPORTED, NOT_SUPPORTED, UNDECIDED, NOT_APPLICABLE)
 LEVEL = 0.05  # of the Holm-adjusted p, two-sided
+MOST_FAILED = 0.25  # share of an arm's runs: of survivors alone nothing is concluded
 
 # The split that generalisation is judged on.
 TEST, TRAIN = "test", "train"

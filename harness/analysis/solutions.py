@@ -96,7 +96,10 @@ def _with_errors(found: Squares, rows: dict[str, Floats], errors: Floats) -> tup
 
 def _df(parts: Floats) -> Floats:
     """Degrees of freedom of a mean over prompts [tables, prompts]: 2 mean^2 / its variance."""
-    mean, variance = parts.mean(axis=1), parts.var(axis=1, ddof=1) / parts.shape[1]
+    mean = parts.mean(axis=1)
+    if parts.shape[1] < 2:
+        return np.full_like(mean, parts.shape[1])
+    variance = parts.var(axis=1, ddof=1) / parts.shape[1]
     return np.asarray(np.divide(2.0 * mean**2, variance, out=np.full_like(mean, parts.shape[1]), where=variance > 0.0))
 
 

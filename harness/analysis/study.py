@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from harness.analysis.blocks import Block, example_blocks, runs_by_problem, text_blocks, training_blocks
@@ -21,7 +22,7 @@ class Study:
         reference: the regime that the others are compared with.
         seed: the study seed; every draw of the analysis follows from it.
         runs: blocks of unit `split`: one value a run, for every training metric.
-        examples: blocks of unit `example`: loss and accuracy by row of a split, of the same rows in all runs.
+        examples: blocks of unit `example`: loss and accuracy by row of a split, where all runs have the same rows.
         texts: blocks of units `text`, `prompt` and `set`.
     """
 
@@ -48,6 +49,20 @@ def study_of(tables: Mapping[str, pd.DataFrame], *, reference: str, regimes: Seq
         rows = checked_rows(metrics, cells, regimes, repeats)
         counted(rows)
         texts = tuple(text_blocks(rows, runs_by_problem(training, cells, regimes), regimes))
-    examples = () if predictions is None else tuple(example_blocks(training, predictions, cells, regimes))
     runs = tuple(training_blocks(training, cells, regimes))
-    return Study(tables, tuple(regimes), reference, seed, runs, examples, texts)
+    examples = () if predictions is None else tuple(example_blocks(training, predictions, cells, regimes))
+    return Study(tables, tuple(regimes), reference, seed, runs, tuple(_whole(examples, runs)), texts)
+
+
+def _whole(examples: Sequence[Block], runs: Sequence[Block]) -> Iterator[Block]:
+    """The blocks by example that have every run which has a score: of fewer runs they would tell another story."""
+    scores = {(one.task, one.model, one.split, one.metric): one for one in runs}
+    for block in examples:
+        score = scores.get((block.task, block.model, block.split, block.metric))
+        if score is None or _same_runs(block, score):
+            yield block
+
+
+def _same_runs(one: Block, other: Block) -> bool:
+    known, there = (~np.isnan(block.values).all(axis=(1, 3, 4)) for block in (one, other))
+    return (one.regimes, one.replicates) == (other.regimes, other.replicates) and bool((known == there).all())

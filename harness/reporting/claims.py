@@ -19,7 +19,11 @@ _P = (
     "adjusted p: Holm's correction (Holm 1979, Scandinavian Journal of Statistics) over the claims of one task and"
     " model. Claims that two things are alike or a loss is small use one-sided tests against the stated margin"
     " (two one-sided tests: Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics), never the absence of"
-    " significance."
+    " significance. A verdict goes both ways, so every p is twice that of one side (2.5 % each side)."
+)
+_POPULATION = (
+    "Intervals of scores are over training replicates alone: they speak of new runs on this test set, not of new"
+    " examples (table contrasts has the interval over both). Those of texts are over replicates and prompts."
 )
 _MORE = (
     "more replicates: training replicates to add until the claim would be decided if the estimate and its spread stay"
@@ -64,8 +68,8 @@ def claims_footnotes(table: pd.DataFrame) -> list[str]:
         return ["No rows: no claim was evaluated."]
     counts = table[table["kind"] == CLAIM]["verdict"].value_counts()
     told = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if name in counts)
-    lines = [f"Of the claims: {told or UNKNOWN}.", _VERDICT, _P]
-    if table["more_replicates"].fillna("").astype(str).ne("").any():
+    lines = [f"Of the claims: {told or UNKNOWN}.", _VERDICT, _P, _POPULATION]
+    if any(_more(value) for value in table["more_replicates"]):
         lines.append(_MORE)
     lines += [_CONSTRUCTED] if (table["kind"] == CONSTRUCTED).any() else []
     named = set(table["claim"])

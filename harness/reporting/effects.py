@@ -32,8 +32,10 @@ _INTERVALS = (
 )
 _SEEDS = (
     "resolvable: smallest true difference that a two-sided test at 5 %, Holm-corrected for the family, finds in 80 % of"
-    " studies of this size (noncentral t). needed: training replicates, prompts and inference replicates that would"
-    " resolve the wanted difference, from the components estimated here; few replicates make that a rough guess."
+    " studies of this size (noncentral t). wanted: what the grid asks for, or else half of what is resolvable now."
+    " needed: how many training replicates, or prompts, or inference replicates would resolve it, each alone while the"
+    " others stay as they are, from the components estimated here; few replicates make that a rough guess. -: more of"
+    " that kind alone never does, or the metric has no such kind."
 )
 _SMALLEST = "smallest p: the lowest p that a sign-flip test can reach with n replicates, before any correction."
 

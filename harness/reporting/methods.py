@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from harness.analysis.hypotheses import NOT_APPLICABLE
 from harness.analysis.order import top_k_rank
 from harness.analysis.settings import HUMAN
 from harness.reporting.contrasts import ALPHA
@@ -42,7 +43,7 @@ _EFFECTS = (
 _CLAIMS = (
     "Claims, their directions and margins are those that twodice declares before any data; claims of"
     " equivalence or non-inferiority use one-sided tests against stated"
-    " margins (Schuirmann 1987), with Holm's correction over the claims of a task and model."
+    " margins (Schuirmann 1987) at 2.5 % a side, with Holm's correction over the claims of a task and model."
 )
 
 
@@ -54,8 +55,7 @@ def methods(tables: Mapping[str, pd.DataFrame], *, own_runs: bool = True) -> str
         own_runs: whether twodice made the runs; of a user's own scores it says nothing about how they were made.
     """
     filled = {name: table for name, table in tables.items() if len(table)}
-    made = (_evaluated, _texts) if own_runs else ()
-    makers = (_training, *made, _means, _components, _fixed, _contrasts, _judged, _losses, _floor)
+    makers = (_training, _evaluated, _texts, *_ANALYSED, _losses, _floor) if own_runs else (_scores, *_ANALYSED)
     return " ".join(sentence for make in makers for sentence in make(filled))
 
 
@@ -81,16 +81,34 @@ def _training(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     table = tables.get("generalization")
     if table is None:
         return []
+    design = _design(table)
+    arms = f"{_arms(table)} ({design} design: {_DESIGNS.get(design, design)})"
+    return [f"With the harness twodice we studied {arms}."]
+
+
+def _scores(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Of a user's own scores: how the runs were made, and what a replicate is, is not known."""
+    table = tables.get("generalization")
+    if table is None:
+        return []
+    return [f"With twodice we analysed given scores of {_arms(table)} ({_design(table)} design)."]
+
+
+def _design(table: pd.DataFrame) -> str:
+    return str(table["design"].iloc[0]).split(" ")[0]
+
+
+def _arms(table: pd.DataFrame) -> str:
+    """For example `sst2 (bert) under 2 training regimes (a and b), 8 training replicates each`."""
     pairs = [f"{task} ({model})" for task, model in table[["task", "model"]].drop_duplicates().to_numpy().tolist()]
     loss = table[(table["metric"] == "loss") & (table["n"] > 0)]
-    counts = [int(n) for n in loss["n"]] or [int(table["n"].max())]
-    design = str(table["design"].iloc[0]).split(" ")[0]
+    counts = _span([int(n) for n in loss["n"]] or [int(table["n"].max())])
+    runs = f"{counts} training replicate{'' if counts == '1' else 's'} each"
     regimes = _names(table, "regime")
-    return [
-        f"With the harness twodice we studied {_listed(pairs)} under {len(regimes)} training"
-        f" regime{'s' if len(regimes) > 1 else ''} ({_listed(regimes)}), {_span(counts)} training replicates each"
-        f" ({design} design: {_DESIGNS.get(design, design)})."
-    ]
+    return (
+        f"{_listed(pairs)} under {len(regimes)} training regime{'s' if len(regimes) > 1 else ''} ({_listed(regimes)}),"
+        f" {'no run of which is left' if counts == '0' else runs}"
+    )
 
 
 def _texts(tables: Mapping[str, pd.DataFrame]) -> list[str]:
@@ -105,32 +123,35 @@ def _texts(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     prompts = _span([int(n) for n in of_texts["n_prompts"].dropna()])
     draws = int(rows["n_inference"].max())
     return [
-        f"Texts were generated with {settings} from {prompts} prompts, with {draws} inference replicates per prompt and"
-        " checkpoint, the same in all arms.",
+        f"Texts were generated with {settings} from {prompts} prompt{'' if prompts == '1' else 's'}, with {draws}"
+        f" inference replicate{'' if draws == 1 else 's'} per prompt and checkpoint, the same in all arms.",
         _SAMPLING,
     ]
 
 
 def _means(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    if "generalization" not in tables:
+    table = tables.get("generalization")
+    if table is None or _design(table) == "isolated" or int(table["n"].max()) < 2:  # no interval is known
         return []
+    over = "the levels of the crossed roles" if _design(table) == "crossed" else "training replicates"
     texts = "; of text metrics they are over training replicates and prompts" if "generation" in tables else ""
     return [
         "Means have 95 % intervals by Student's t with Satterthwaite's degrees of freedom (Satterthwaite 1946) over"
-        f" training replicates{texts}."
+        f" {over}{texts}."
     ]
 
 
 def _components(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     table = tables.get("randomness")
-    if table is None:
+    if table is None or table["ci_low"].isna().all():
         return []
     others = [text for name, text in _OTHERS.items() if (table["method"] == name).any()]
     return [_VARIANCE.format(others="".join(f", {text}" for text in others))]
 
 
 def _fixed(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    return [_EFFECTS] if "effects" in tables else []
+    table = tables.get("effects")
+    return [] if table is None or table.loc[table["kind"] == "fixed", "variance"].isna().all() else [_EFFECTS]
 
 
 def _contrasts(tables: Mapping[str, pd.DataFrame]) -> list[str]:
@@ -145,28 +166,37 @@ def _contrasts(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     if len(settings):
         reference = _listed(sorted({str(name) for name in settings["reference_setting"]}))
         parts.append(f"each decoding setting with {reference}, paired by training replicate, prompt and decoding level")
-    sizes = [int(n) for n in table["family_size"].dropna() if n] or [0]
+    compared = f"We compared {' and '.join(parts)} (pairing declared in advance)"
+    sizes = [int(n) for n in table.loc[table["p_adjusted"].notna(), "family_size"].dropna() if n]
+    if not sizes:
+        return [f"{compared}; no difference has an interval or a test."]
     return [
-        f"We compared {' and '.join(parts)} (pairing declared in advance), by paired t tests with Holm's correction"
-        f" (Holm 1979) over families of {_span(sizes)} at {ALPHA:g}, and by the"
-        " probability of being better with exact intervals (Clopper and Pearson 1934; Bouthillier et al."
-        " 2021)."
+        f"{compared}, by paired t tests with Holm's correction (Holm 1979) over families of {_span(sizes)} at"
+        f" {ALPHA:g}, and by the probability of being better with exact intervals (Clopper and Pearson 1934;"
+        " Bouthillier et al. 2021)."
     ]
 
 
 def _judged(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    return [_CLAIMS] if "claims" in tables else []
+    table = tables.get("claims")
+    return [] if table is None or (table["verdict"] == NOT_APPLICABLE).all() else [_CLAIMS]
+
+
+_ANALYSED = (_means, _components, _fixed, _contrasts, _judged)
 
 
 def _losses(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     cells = tables.get("cells")
     if cells is None:
         return []
-    lost = cells["status"].value_counts().drop("done", errors="ignore")
+    skipped = int((cells["status"] == "skipped").sum())
+    more = f" {skipped} more were skipped, as table cells says." if skipped else ""
+    lost = cells["status"].value_counts().drop(["done", "skipped"], errors="ignore")
     if lost.empty:
-        return [f"All {len(cells)} cells of the grid came to an end."]
+        return [f"All {len(cells) - skipped} cells of the grid came to an end.{more}"]
     told = ", ".join(f"{count} {status}" for status, count in sorted(lost.items()))
-    return [f"Of {len(cells)} cells {int(lost.sum())} gave no result ({told}); means are of the others."]
+    gave = f"Of {len(cells) - skipped} cells {int(lost.sum())} gave no result ({told})"
+    return [f"{gave}; means are of the others.{more}"]
 
 
 def _floor(tables: Mapping[str, pd.DataFrame]) -> list[str]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from harness.analysis.directions import HIGHER, direction
+from harness.analysis.directions import NONE as NO_DIRECTION
 from harness.analysis.hypotheses import CLAIM, VERDICTS
 from harness.reporting.contrasts import ALPHA
 from harness.reporting.headline import DIVERSITY, judged
@@ -46,6 +48,9 @@ def _lost(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     counts = cells["status"].value_counts()
     diverged, unfinished = int(counts.get("diverged", 0)), {name: int(counts.get(name, 0)) for name in _UNFINISHED}
     lines = []
+    if not (cells["status"] == "done").any():
+        told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+        return [f"Warning: none of the {len(cells)} cells gave a result ({told}); this report has no numbers."]
     if sum(unfinished.values()):
         told = ", ".join(f"{count} {name}" for name, count in unfinished.items() if count)
         lines.append(f"Warning: the grid is unfinished ({told} of {len(cells)} cells); all numbers are of the others.")
@@ -55,8 +60,10 @@ def _lost(tables: Mapping[str, pd.DataFrame]) -> list[str]:
 
 
 def _few(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    table = table_of(tables, "generalization")
-    if table is None or not 0 < (most := int(table["n"].max())) < FEW:
+    table, column = table_of(tables, "generalization"), "n"
+    if table is None:  # scores of texts only
+        table, column = table_of(tables, "generation"), "n_training"
+    if table is None or not 0 < (most := int(table[column].fillna(0).max())) < FEW:
         return []
     runs = "one training replicate" if most == 1 else f"at most {most} training replicates"
     return [f"Warning: {runs} an arm are too few to tell small effects; what is not found here may still exist."]
@@ -82,28 +89,37 @@ def _unresolvable(tables: Mapping[str, pd.DataFrame]) -> list[str]:
 
 
 def _generalisation(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """How many regimes are better or worse than the reference in the test loss, and the clearest difference."""
+    """How many regimes are better or worse than the reference in the test loss, and the clearest difference.
+
+    Scores without a loss are told of their first metric that has a direction.
+    """
     table = table_of(tables, "contrasts")
     if table is None:
         return []
     rows = judged(table[table["family"] == "regimes"])
-    rows = rows[(rows["metric"] == _SCORE) & rows["p_adjusted"].notna()]
+    rows = rows[rows["p_adjusted"].notna()]
+    names = [_SCORE, *(name for name in dict.fromkeys(rows["metric"]) if direction(str(name)) != NO_DIRECTION)]
+    metric = next((name for name in names if (rows["metric"] == name).any()), "")
+    rows = rows[rows["metric"] == metric]
     if rows.empty:
         return []
+    gain = rows["difference"] if direction(metric) == HIGHER else -rows["difference"]
     found = rows["p_adjusted"] < ALPHA
-    lower, higher = int((found & (rows["difference"] < 0)).sum()), int((found & (rows["difference"] > 0)).sum())
+    better, worse = int((found & (gain > 0)).sum()), int((found & (gain < 0)).sum())
     reference = ", ".join(sorted(set(rows["reference"].astype(str))))
     head = (
         f"Regimes and generalisation: of {_differences(len(rows))} of a regime to {reference} in the"
-        f" {', '.join(dict.fromkeys(rows['split']))} {_SCORE}, better: {lower}, worse: {higher} (Holm-adjusted"
-        f" p < {ALPHA}), not decided: {len(rows) - lower - higher}"
+        f" {', '.join(dict.fromkeys(rows['split']))} {metric}, better: {better}, worse: {worse} (Holm-adjusted"
+        f" p < {ALPHA}), not decided: {len(rows) - better - worse}"
     )
     if not found.any():
         return [f"{head}."]
     clearness = rows["difference"].abs() / (rows["ci_high"] - rows["ci_low"])
-    row = rows[found].iloc[int(clearness[found].to_numpy().argmax())]
+    place = int(clearness.where(found, -1.0).to_numpy().argmax())
+    row, side = rows.iloc[place], "better" if gain.iloc[place] > 0 else "worse"
     value = with_interval(row["difference"], row["ci_low"], row["ci_high"])
-    return [f"{head}; the clearest: {row['regime']} on {row['task']} / {row['model']} ({row['split']}): {value}."]
+    arm = f"{row['regime']} on {row['task']} / {row['model']} ({row['split']})"
+    return [f"{head}; the clearest: {arm}: {value} ({side})."]
 
 
 def _differences(count: int) -> str:
@@ -129,13 +145,18 @@ def _diversity(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     told = []
     for (task, model), rows in table.groupby(["task", "model"], sort=False):
         moved = {str(row["effect"]): row for row in rows.to_dict("records")}
-        parts = [_moved(moved[name]) for name in (*SETTINGS, REGIME) if name in moved]
+        parts = [_moved(moved[name]) for name in (*SETTINGS, REGIME) if name in moved and _known(moved[name])]
         told.append(f"{' and '.join(parts)} ({task} / {model})")
     told = [*told[:_TOLD], *([f"{len(told) - _TOLD} more in table effects"] if len(told) > _TOLD else [])]
     return [
         f"Top-k and diversity: the largest change of {table['metric'].iloc[0]} is {'; '.join(told)}. These sizes are"
         f" of this grid's range ({table['range'].iloc[0]})."
     ]
+
+
+def _known(row: Mapping[Any, Any]) -> bool:
+    """Whether there is a contrast: one regime, or one setting, has none."""
+    return bool(pd.notna(row["contrast"]))
 
 
 def _moved(row: Mapping[Any, Any]) -> str:

@@ -19,7 +19,9 @@ TEXT = (*SETTING, "prompt", "inference_replicate")
 UNMEASURED = ""
 ALIASES = {"arm": "regime", "seed": REPLICATE}
 FACTORS = ("task", "model", "regime", "regime_kind", "design", REPLICATE, *ROLES, "split", *TEXT)
-_WHOLE = re.compile(r"\d{1,9}")
+_WHOLE = re.compile(r"[0-9]{1,9}")
+# Squares and sums of larger numbers are no numbers any more.
+_LARGEST = 1e100
 _RANGES: dict[str, tuple[float, Callable[[float], bool], str]] = {
     # column: (what an empty field means, what is allowed, in words)
     "temperature": (1.0, lambda value: value > 0.0, "above 0; greedy is top_k 1"),
@@ -51,9 +53,20 @@ def typed(scores: pd.DataFrame, path: Path) -> pd.DataFrame:
     found["top_k"] = scores["top_k"].where(text, None) if text.any() else None
     for name, (default, allowed, words) in _RANGES.items():
         found[name] = _in_range(scores, name, path, default, allowed, words)
+    _check_shown(found, path)
     found["prompt"] = _optional(scores, "prompt")
     found["inference_replicate"] = _levels(scores, path)
     return found.assign(value=_numbers(scores, "value", path))
+
+
+def _check_shown(found: pd.DataFrame, path: Path) -> None:
+    """Refuses names that would not look in a report as they are: line ends, control and direction marks."""
+    for name in ("task", "model", "regime", "split", "metric"):
+        shown = found[name].map(str.isprintable).astype(bool)
+        if not shown.all():
+            first = found[~shown].iloc[0]
+            why = "has a character that is not shown (a line end, control or direction mark)"
+            raise UserError(f"{path}, line {first['line']}, column {name}: {first[name]!a} {why}")
 
 
 def _text_of(scores: pd.DataFrame, path: Path) -> pd.Series[bool]:
@@ -108,7 +121,7 @@ def _names(scores: pd.DataFrame, column: str, path: Path, default: str) -> pd.Se
 def _whole(scores: pd.DataFrame, column: str, path: Path) -> pd.Series[int]:
     good = scores[column].str.fullmatch(_WHOLE)
     if not good.all():
-        _refuse(scores, column, ~good, path, "is not a whole number (rows such as Mean or SD must be left out)")
+        _refuse(scores, column, ~good, path, "is not a whole number from 0 to 999999999 (leave out rows as Mean)")
     return scores[column].astype("int64")
 
 
@@ -119,7 +132,7 @@ def _levels(scores: pd.DataFrame, path: Path) -> pd.Series[int]:
     labels = scores["inference_replicate"]
     good = (labels == "") | labels.str.fullmatch(_WHOLE)
     if not good.all():
-        _refuse(scores, "inference_replicate", ~good, path, "is not a whole number")
+        _refuse(scores, "inference_replicate", ~good, path, "is not a whole number from 0 to 999999999")
     return labels.mask(labels == "", None).astype("Int64")
 
 
@@ -127,7 +140,7 @@ def _numbers(scores: pd.DataFrame, column: str, path: Path) -> pd.Series[float]:
     """A column of finite numbers, exactly as Python reads them."""
     values = pd.Series([_number(text) for text in scores[column]], index=scores.index, dtype=float)
     if values.isna().any():
-        why = "is not a finite number (leave out the rows of what has no value, as of failed runs)"
+        why = "is not a finite number up to 1e100 (leave out the rows of what has no value, as of failed runs)"
         _refuse(scores, column, values.isna(), path, why)
     return values
 
@@ -137,7 +150,7 @@ def _number(text: str) -> float:
         value = float(text) if "_" not in text else math.nan
     except ValueError:
         return math.nan
-    return value if math.isfinite(value) else math.nan
+    return value if abs(value) <= _LARGEST else math.nan
 
 
 def _in_range(

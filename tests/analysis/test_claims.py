@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -208,6 +209,25 @@ def test_the_fit_rule_decides_which_claim_applies() -> None:
     assert "not clear whether none over-fits" in rows_of(unclear, "late-overfitting")[0]["note"]
 
 
+def test_without_a_validation_curve_nobody_knows_whether_the_loss_rose() -> None:
+    study = WORLDS["under-fits, early helps"].study()
+    tables = {name: table for name, table in study.tables.items() if name != "history"}
+    found = claims(study_of(tables, reference="none", regimes=study.regimes))
+    for claim in ("early-underfitting", "late-overfitting"):
+        row = rows_of(found, claim)[0]
+        assert row["verdict"] == "undecided"
+        assert row["note"].endswith("no validation curve")
+
+
+def test_greedy_texts_belong_to_every_temperature() -> None:
+    study = WORLDS["true"].study()
+    texts = study.tables["generation_metrics"]
+    warm = texts.assign(temperature=texts["temperature"].where(texts["top_k"] == "1", 0.7))
+    found = claims(study_of({**study.tables, "generation_metrics": warm}, reference="none", regimes=study.regimes))
+    assert verdicts(found, "greedy-loops") == {"supported"}
+    assert rows_of(found, "diversity-small")[0]["what"].endswith("within +-0.25 of |k=all T=0.7 - k=1|")
+
+
 def test_data_is_scarce_at_the_smallest_size_only() -> None:
     rows = rows_of(table_of("true"), "residual-scarce")
     assert [(row["verdict"], row["note"]) for row in rows] == [
@@ -227,6 +247,17 @@ def test_runs_that_never_reach_a_loss_count_against_their_arm() -> None:
 def test_a_few_runs_that_never_arrive_decide_nothing() -> None:
     study = World(speed={"dynamic": 150.0, "standard": 60.0}, replicates=4).study()
     row = rows_of(claims(study), "dynamic-faster")[0]
+    assert row["verdict"] == "undecided"
+    assert "fewer than 5 pairs" in row["note"]
+
+
+def test_few_pairs_are_few_whatever_one_arm_has() -> None:
+    study = World(speed={"dynamic": 150.0, "standard": 60.0}).study()
+    cells = study.tables["cells"]
+    lost = (cells["regime"] == "standard") & (cells["training_replicate"] > 3)
+    tables = {**study.tables, "cells": cells.assign(status=cells["status"].mask(lost, "error"))}
+    tables["generation_metrics"] = pd.DataFrame()
+    row = rows_of(claims(study_of(tables, reference="none", regimes=study.regimes)), "dynamic-faster")[0]
     assert row["verdict"] == "undecided"
     assert "fewer than 5 pairs" in row["note"]
 
@@ -348,3 +379,22 @@ def test_no_finished_run_still_names_every_claim() -> None:
                             reference="none", regimes=study.regimes))  # fmt: skip
     assert set(table["claim"]) == set(EVALUATORS)
     assert set(table["verdict"]) == {"not applicable"}
+
+
+def test_of_survivors_nothing_is_concluded() -> None:
+    """The same numbers, but a third of the runs of one arm diverged: they may have been lost because of what they are.
+
+    The replicates that are left would carry the claim; an arm that lost none keeps its verdict.
+    """
+    task, true, _, _ = CASES["dropout-generalises"]
+    study = WORLDS[true].study()
+    cells = study.tables["cells"]
+    of_arm = cells[(cells["kind"] == "training") & (cells["regime"] == "standard") & (cells["task"] == task)]
+    lost = of_arm.head(4).assign(status="diverged", uid=[f"lost-{n}" for n in range(4)])
+    tables = {**study.tables, "cells": pd.concat([cells, lost], ignore_index=True)}
+    table = claims(replace(study, tables=tables))
+    rows = [row for row in rows_of(table, "dropout-generalises", task) if row["regime"] == "standard"]
+    assert {row["verdict"] for row in rows} == {"undecided"}
+    assert all(
+        "of survivors nothing is concluded" in row["note"] and math.isnan(row["more_replicates"]) for row in rows
+    )

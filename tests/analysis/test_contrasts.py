@@ -86,9 +86,6 @@ def test_an_example_block_replaces_the_runs_and_widens_the_interval() -> None:
     row, alone = only(table(examples, runs)), only(table(runs))
     assert (row["unit"], row["n_prompts"], row["n"]) == ("example", 40, 5)
     assert (alone["unit"], alone["difference"]) == ("split", pytest.approx(row["difference"]))
-    missing = examples.values.copy()
-    missing[1, :, 0] = math.nan  # predictions of one run are lost: then its value still counts
-    assert only(table(replace(examples, values=missing), runs))["unit"] == "split"
 
 
 def test_reference_setting_is_declared() -> None:
@@ -121,6 +118,30 @@ def test_what_is_left_out_is_named() -> None:
     assert "4 of 6 prompts lack a value in some run: no interval" in lost["note"]
 
 
+def test_runs_that_never_reach_a_loss_leave_no_test_of_the_others() -> None:
+    values = np.array([[20.0, 40.0, 60.0, 40.0, 60.0], [10.0, 20.0, 50.0, math.nan, math.nan]])
+    row = only(table(runs_block(values, metric="steps-to-loss-2")))
+    assert (row["n"], row["difference"]) == (3, pytest.approx(-40.0 / 3.0))
+    assert all(math.isnan(row[name]) for name in ("ci_low", "p", "p_adjusted", "better", "correlation"))
+    assert row["note"].startswith("no value: 2 runs and 0 of the reference; a run has no value here")
+    values[0, 3:] = math.nan  # in neither arm: these replicates are lost on both sides
+    assert only(table(runs_block(values, metric="steps-to-loss-2")))["note"].startswith("no value: 2 runs and 2 of the")
+
+
+def test_unpaired_runs_are_compared_on_the_prompts_that_all_of_them_have() -> None:
+    prompts = np.arange(6.0)  # prompts differ, arms do not
+    values = np.full((2, 1, 6, 6, 2), math.nan)
+    drawn_ = prompts[:, None] + 0.1 * RNG.normal(size=(6, 6, 2))
+    values[0, 0, :3, :4], values[1, 0, 3:, 2:] = drawn_[:3, :4], drawn_[3:, 2:]
+    cells = (("a", "b", "c", "", "", ""), ("", "", "", "d", "e", "f"))
+    row = only(table(block_of(values, cells=cells)), family="regimes")
+    assert row["difference"] == pytest.approx(drawn_[3:, 2:4].mean() - drawn_[:3, 2:4].mean())
+    values[0, 0, :, 2:4] = math.nan
+    row = only(table(block_of(values, cells=cells)), family="regimes")
+    assert math.isnan(row["p"])
+    assert row["note"] == "no pair: 3 runs against 3 of the reference; no prompt in common; no interval"
+
+
 def test_pairs_across_environments_are_named() -> None:
     block = runs_block(RNG.normal(size=(2, 4)))
     mixed = replace(block, environments=(("a",) * 4, ("a", "b", "a", "b")))
@@ -130,7 +151,8 @@ def test_pairs_across_environments_are_named() -> None:
 def test_without_pairs_welch_s_t_is_labelled() -> None:
     values = RNG.normal(size=(2, 7))
     values[0, 4:] = values[1, :4] = math.nan
-    row = only(table(runs_block(values)))
+    cells = (("a", "b", "c", "d", "", "", ""), ("", "", "", "", "e", "f", "g"))
+    row = only(table(runs_block(values, cells=cells)))
     known = stats.ttest_ind(values[1, 4:], values[0, :4], equal_var=False)
     low, high = known.confidence_interval()
     assert (row["t"], row["p"], row["df"]) == pytest.approx((known.statistic, known.pvalue, known.df))

@@ -76,3 +76,13 @@ def test_greedy_texts_with_replicates_are_refused(tables: dict[str, pd.DataFrame
     tables["generation_metrics"] = metrics.assign(top_k=metrics["top_k"].replace("5", "1"))
     with pytest.raises(ValueError, match="k = 1 is greedy, but has 2 replicates"):
         build(tables)
+
+
+def test_examples_of_fewer_runs_than_have_a_score_are_left_out(tables: dict[str, pd.DataFrame]) -> None:
+    """Their statistics would be of other runs than the score's, under the score's name."""
+    assert build(tables).examples
+    uid = tables["predictions"]["uid"].iloc[0]
+    tables["predictions"] = tables["predictions"][tables["predictions"]["uid"] != uid]
+    model = tables["training"].loc[tables["training"]["uid"] == uid, "model"].iloc[0]
+    assert all(block.model != model for block in build(tables).examples)
+    assert build(tables).runs

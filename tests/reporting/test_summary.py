@@ -170,3 +170,73 @@ def test_methods_say_what_was_lost_and_which_estimators_were_used(tables):
     assert "Of 4 cells 3 gave no result (1 diverged, 2 error)" in text
     assert "Thomas and Hultquist 1978" in text
     assert "restricted maximum likelihood" not in text
+
+
+def test_another_answer_at_the_smallest_k_is_told(tables):
+    table = set_dice(tables["randomness"], (0.1, 0.05, 0.3), (0.8, 0.4, 0.9))
+    few = (table["top_k"] == "2") & (table["metric"] == "distinct-2")
+    table = table[~few | (table["component"] != "total")].copy()
+    for component, (low, high) in (("training", (0.6, 0.9)), ("inference", (0.0, 0.2))):
+        mine = few & (table["component"] == component)
+        table.loc[mine, ["score_share", "score_share_low", "score_share_high"]] = [high, low, high]
+    (line,) = said({**tables, "randomness": table}, "Per benchmark score")
+    assert line.count(" But at k=2, ") == 1
+    assert "the training die dominates distinct-2" in line.split(" But at k=2, ")[1]
+    (line,) = said({**tables, "randomness": table}, "Per text")
+    assert "But at" not in line
+
+
+def test_prompts_that_carry_the_most_are_named(tables):
+    table = set_dice(tables["randomness"], (0.01, 0.0, 0.02), (0.3, 0.2, 0.4))
+    mine = (table["component"] == "prompt") & (table["unit"] == "text")
+    table.loc[mine, "share"] = np.where(table.loc[mine, "metric"] == "nll", 0.7, 0.3)
+    (line,) = said({**tables, "randomness": table}, "Per text")
+    assert "the choice of prompts carries more than half of nll)" in line
+    table = set_dice(table, (-0.9, -1.0, 0.02), (1.2, 0.2, 1.4))  # shares of a total that negative ones make small
+    assert "choice of prompts" not in said({**tables, "randomness": table}, "Per text")[0]
+
+
+def test_scores_without_a_loss_are_told_by_a_metric_that_has_a_direction(tables):
+    table = tables["contrasts"]
+    table = table[table["metric"] == "loss"].assign(metric="accuracy", p_adjusted=0.01, difference=-0.2)
+    (line,) = said({**tables, "contrasts": table}, "Regimes and generalisation")
+    assert "in the test accuracy, better: 0, worse: 32" in line
+    assert line.endswith("(worse).")
+
+
+def test_a_grid_without_any_result_says_so(tables):
+    tables["cells"] = cells(["diverged"] * 3 + ["skipped"])
+    (line, *_) = summary(tables)
+    assert line == "Warning: none of the 4 cells gave a result (3 diverged, 1 skipped); this report has no numbers."
+
+
+def test_one_regime_has_no_change_over_the_regimes(tables):
+    table = tables["effects"]
+    contrast = table["contrast"].mask(table["effect"] == "regime")
+    (line,) = said({**tables, "effects": table.assign(contrast=contrast)}, "Top-k and diversity")
+    assert "over the regimes" not in line
+    assert "n/a" not in line
+
+
+def test_methods_name_no_test_and_no_interval_that_is_not_there(tables):
+    tables["generalization"]["design"] = "isolated"
+    for name in ("randomness", "contrasts"):
+        tables[name] = tables[name].assign(**dict.fromkeys({"ci_low", "p_adjusted"} & set(tables[name]), np.nan))
+    tables["claims"] = tables["claims"].assign(verdict="not applicable")
+    tables["effects"] = tables["effects"].assign(variance=np.nan)
+    text = methods(tables)
+    assert "no difference has an interval or a test" in text
+    for part in ("Student", "Holm", "Searle", "Schuirmann", "finite-population", "families"):
+        assert part not in text
+
+
+def test_methods_of_given_scores_claim_nothing_about_the_runs(tables):
+    text = methods(tables, own_runs=False)
+    assert text.startswith("With twodice we analysed given scores of toy-sentiment@100")
+    for part in ("streams", "came to an end", "we studied", "Dropout is off"):
+        assert part not in text
+
+
+def test_skipped_cells_are_no_lost_results(tables):
+    tables["cells"] = cells(["done"] * 3 + ["skipped"] * 2)
+    assert "All 3 cells of the grid came to an end. 2 more were skipped" in methods(tables)

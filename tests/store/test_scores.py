@@ -173,6 +173,14 @@ WRONG: dict[str, tuple[str, str]] = {
     "too few fields": ("regime,seed,score\na,1,2\na,2\n", "line 3: has 2 fields, the header has 3"),
     "not a number": ("regime,seed,score\na,1,2\na,2,high\n", "line 3, column score: 'high' is not a finite number"),
     "infinite": ("regime,seed,score\na,1,inf\n", "line 2, column score: 'inf' is not a finite number"),
+    "too large to be squared": ("regime,seed,score\na,1,1e200\n", "'1e200' is not a finite number up to 1e100"),
+    "a line end in a name": (
+        'regime,seed,score\n"a\nb",1,2\n',
+        r"column regime: 'a\nb' has a character that is not shown",
+    ),
+    "a direction mark": ("regime,seed,score\n\u202eb,1,2\n", r"'\u202eb' has a character that is not shown"),
+    "a control mark in a metric": ("regime,seed,a\x1b[2J\na,1,2\n", r"column metric: 'a\x1b[2J' has a character"),
+    "other digits": ("regime,seed,score\na,\u0661,2\n", "is not a whole number from 0 to 999999999"),
     "empty value": ("regime,seed,score,f1\na,1,2,\n", "line 2, column f1: '' is not a finite number"),
     "a summary row": (
         "regime,seed,score\na,1,2\na,Mean,2\n",
