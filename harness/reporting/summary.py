@@ -31,7 +31,8 @@ def summary(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     Args:
         tables: what `report_tables` gives, unrounded.
     """
-    makers = (_lost, _few, _environments, _unresolvable, dice, _generalisation, _diversity, _interaction, _claims)
+    warnings = (_lost, _without_runs, _few, _environments, _unresolvable)
+    makers = (*warnings, dice, _generalisation, _diversity, _interaction, _claims)
     return [sentence for make in makers for sentence in make(tables)]
 
 
@@ -57,6 +58,16 @@ def _lost(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     if diverged:
         lines.append(f"Warning: {diverged} of {len(cells)} cells diverged; means speak of the survivors only.")
     return lines
+
+
+def _without_runs(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Regimes of which nothing is left: where it is the reference, nothing is compared with it."""
+    table = table_of(tables, "generalization")
+    if table is None or not table["n"].any():
+        return []
+    most = table.groupby("regime", sort=False)["n"].max()
+    names = [str(name) for name in most.index[most == 0]]
+    return [f"Warning: no run of {', '.join(names)} gave a result; no comparison has it."] if names else []
 
 
 def _few(tables: Mapping[str, pd.DataFrame]) -> list[str]:

@@ -232,6 +232,14 @@ def test_metrics_over_replicates_take_the_jackknife_out() -> None:
         assert alone.loc["training", "variance"] == pytest.approx(found.loc["training", "variance"])
 
 
+@pytest.mark.filterwarnings("error")
+def test_one_prompt_of_a_metric_over_replicates_warns_of_nothing() -> None:
+    values = drawn(shape_of(training=4, prompts=1), {"training": 0.5}, np.random.default_rng(8))[0]
+    errors = block_of(np.full_like(values, 0.5), unit="prompt", metric="replicate-distinctness-error")
+    found = rows_of(block_of(values, unit="prompt", metric="replicate-distinctness"), errors)
+    assert found.loc["inference", "variance"] == pytest.approx(0.25)
+
+
 def test_examples_have_no_inference_die_and_replace_their_split() -> None:
     shape = shape_of(training=4, prompts=50)
     values = drawn(shape, {"training": 0.1, "prompt": 1.0, "training x prompt": 0.3}, np.random.default_rng(9))[0]

@@ -240,3 +240,9 @@ def test_methods_of_given_scores_claim_nothing_about_the_runs(tables):
 def test_skipped_cells_are_no_lost_results(tables):
     tables["cells"] = cells(["done"] * 3 + ["skipped"] * 2)
     assert "All 3 cells of the grid came to an end. 2 more were skipped" in methods(tables)
+
+
+def test_a_regime_without_a_run_is_named(tables):
+    table = tables["generalization"]
+    tables["generalization"] = table.assign(n=table["n"].mask(table["regime"] == "none", 0))
+    assert summary(tables)[0] == "Warning: no run of none gave a result; no comparison has it."
