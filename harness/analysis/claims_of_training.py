@@ -72,7 +72,7 @@ def helps_by_fit(problem: Problem, claim: Hypothesis) -> Iterator[Finding]:
             parts = [above(f"test loss of {reference} - {arm}, above 0", _gain(problem, arm, reference))]
             yield compared(problem, arm, reference, LOSS, parts, split=TEST, note=f"{reference} {what}: {fit.why}")
         else:
-            yield not_applicable(f"{reference} does not {what[:-1]} here: {fit.why}", LOSS, arm)
+            yield not_applicable(f"{arm}: {reference} does not {what[:-1]} here: {fit.why}", LOSS, arm)
 
     yield from by_arm(problem, claim, judge)
 
