@@ -103,7 +103,7 @@ MALFORMED = {
     "nan": ("regime,seed,x\na,0,nan\n", "line 2, column x: 'nan' is not a finite number"),
     "infinity": ("regime,seed,x\na,0,1\na,1,-inf\n", "line 3, column x: '-inf' is not a finite number"),
     "a negative seed": ("regime,seed,x\na,-1,1\n", "line 2, column training_replicate: '-1' is not a whole number"),
-    "a summary": ("regime,seed,x\na,0,1\na,SD,1\n", "rows such as Mean or SD must be left out"),
+    "a summary": ("regime,seed,x\na,0,1\na,SD,1\n", "leave out rows as Mean"),
     "one row twice": ("regime,seed,x\na,0,1\na,0,1\n", "line 3: metric x of regime a is there already"),
     "a short row": ("regime,seed,x\na,0\n", "line 2: has 2 fields, the header has 3"),
     "a typing error": ("regime,seed,x,promt\na,0,1,p\n", "column 'promt' looks like 'prompt'"),
